@@ -1,0 +1,44 @@
+// Child processes: argument vectors (never a shell), bounded time, captured output.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace signet {
+
+struct Command {
+  std::vector<std::string> arguments;             // arguments[0] is looked up in PATH (of the new root, if there is one)
+  std::vector<std::string> environment = {};      // "NAME=value", added to this process's environment or replacing its values
+  bool clear_environment = false;                 // start from an empty environment instead
+  std::string root = {};                          // chroot(2) there first; empty: no
+  std::string directory = {};                     // chdir(2) there (inside root); empty: "/" with a root, else unchanged
+  std::optional<std::string> input = {};          // written to its standard input; without it /dev/null
+  std::optional<std::chrono::seconds> time_limit = {};  // then SIGTERM to its process group, 2 s later SIGKILL; an error of kind io
+  bool inherit_output = false;                    // its output goes where ours goes, nothing is captured
+  std::function<void(std::string_view line)> on_line = {};  // each line of its output, as it comes
+};
+
+struct Completed {
+  int status = 0;      // exit status, or 128 + signal number
+  std::string output;  // standard output and standard error in the order written; the last 256 KiB
+
+  /// The last lines of output that are not blank, at most `count`, joined by "; ": what a person wants to see of a failure.
+  std::string last_lines(unsigned count = 3) const;
+};
+
+/// Runs the command to its end. Fails if it could not be started or ran out of time; an exit status is the caller's to judge.
+Result<Completed> run(const Command& command);
+
+/// run(), and an error for every status but 0: "mkfs.ext4 /dev/vda2: exit status 1: …last lines…".
+Result<Completed> run_checked(const Command& command);
+
+/// The command line as a person would type it, quoted where the shell needs it.
+std::string to_string(const std::vector<std::string>& arguments);
+
+}  // namespace signet

@@ -1,0 +1,48 @@
+// configure/: from inside the target, make the copied image this host's own system.
+//
+// Files are read and written with openat2(2) RESOLVE_IN_ROOT, so a symbolic link in the image never leads out of it; tools of the image run in a
+// chroot with /dev /proc /sys /run mounted. Which file or tool is used is decided by footprints: what the image has, not what it is called.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "network/network.h"
+#include "plan/plan.h"
+#include "profile/profile.h"
+#include "report/report.h"
+
+namespace signet {
+
+struct ConfigureInputs {
+  std::string root;             // the target tree, mounted
+  const Profile& profile;
+  const Plan& plan;
+  std::string host_name;        // from profile or identify; empty: as in the image
+};
+
+/// Host name and hosts, fstab by UUID, network (ifupdown, systemd-networkd, NetworkManager, netplan: what the image uses), machine-id and SSH
+/// host keys made fresh, time zone, locale, keyboard, users and keys. Running it twice gives the same files.
+Result<> configure_target(const ConfigureInputs& inputs, Report& report);
+
+/// Writes the boot loader's configuration and then the loader itself, the last write of an install: only after it does the disk boot.
+/// GRUB for BIOS by the image's own grub-install(8) and grub-mkconfig(8).
+Result<> install_boot_loader(const ConfigureInputs& inputs, Report& report);
+
+/// /dev /proc /sys /run of the target for as long as it lives.
+class ChrootMounts {
+ public:
+  static Result<ChrootMounts> mount(const std::string& root);
+  ChrootMounts(ChrootMounts&&) noexcept = default;
+  ChrootMounts(const ChrootMounts&) = delete;
+  ~ChrootMounts();
+
+ private:
+  ChrootMounts() = default;
+  std::vector<std::string> mounted_;
+};
+
+/// Runs a script's text inside the target with its own /bin/sh (a post_install hook); its output goes to the report line by line.
+Result<> run_in_target(const std::string& root, const std::string& name, const std::string& script, const std::vector<std::string>& environment, Report& report);
+
+}  // namespace signet

@@ -1,0 +1,63 @@
+// fetch/: a URI becomes a byte stream (libcurl: http, https, tftp, file).
+//
+// A stream that breaks is taken up where it broke (Range + If-Range, RFC 9110 §14), a server that falls silent is given up after a bounded time,
+// and every error says which URI, what happened and what to look at.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "base/uri.h"
+
+namespace signet {
+
+struct FetchOptions {
+  std::chrono::seconds connect_timeout{10};
+  std::chrono::seconds stall_timeout{30};   // no byte for so long: the connection is dropped and tried again
+  unsigned attempts = 4;                    // in all, per stream, without progress between them; waits 1, 2, 4 … s between
+  std::string ca_bundle;                    // PEM file; empty: $SSL_CERT_FILE, else /etc/ssl/certs/ca-certificates.crt
+  std::size_t buffer = 4 << 20;             // bytes that may wait between the network and the reader
+  std::function<void(std::string_view)> on_retry = {};  // told why, before each new attempt; may be called from another thread
+};
+
+/// Bytes in order, once. Reads come from one thread.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+  /// At least one byte, or 0 at the end. Blocks; every wait inside is bounded.
+  virtual Result<std::size_t> read(std::span<std::byte> buffer) = 0;
+  /// Bytes in all, if known.
+  virtual std::optional<std::uint64_t> size() const { return std::nullopt; }
+};
+
+/// Starts the transfer in a thread of its own and returns when its first byte or its failure is known. 404 and its like give not_found at once;
+/// 5xx, refused connections, stalls and early ends are tried again; certificate failures give verification at once, with the reason and the names.
+Result<std::unique_ptr<ByteSource>> open_source(const Uri& uri, const FetchOptions& options = {});
+
+/// The whole of a small text (profile, script); more than `limit` bytes is an error.
+Result<std::string> fetch_text(const Uri& uri, const FetchOptions& options = {}, std::size_t limit = 4 << 20);
+
+/// What a HEAD request (or stat, for file:) says.
+struct Availability {
+  std::optional<std::uint64_t> size;  // bytes
+};
+/// not_found if the server answers that it does not exist.
+Result<Availability> probe(const Uri& uri, const FetchOptions& options = {});
+
+/// Passes bytes on and hashes them in a thread of its own (mbedTLS). After the end, read() fails with verification if the digest is not `expected`.
+std::unique_ptr<ByteSource> verify_sha256(std::unique_ptr<ByteSource> source, std::string expected, std::string name);
+
+/// Counts bytes as they pass; `on_bytes` gets the running total (at most every 64 KiB, and at the end).
+std::unique_ptr<ByteSource> count_bytes(std::unique_ptr<ByteSource> source, std::function<void(std::uint64_t)> on_bytes);
+
+/// SHA-256 of a file in lower-case hex.
+Result<std::string> sha256_file(const std::string& path);
+std::string sha256_text(std::string_view text);
+
+}  // namespace signet

@@ -1,0 +1,104 @@
+// machine/: what this node is. Disks, links, SMBIOS, kernel command line; read from sysfs, procfs and the disks themselves, never changed.
+//
+// Every function takes the root of the tree that it reads ("/sys", "/proc"), so tests hand it a directory of files.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace signet {
+
+/// What stands on a disk before we touch it; the wipe rule is decided on this.
+enum class DiskContent {
+  blank,   // no signature that libblkid knows, and the first and last MiB are all zeros
+  signet,  // carries Signet's mark (disk/mark.h): installed by Signet, completely or not
+  foreign, // anything else
+};
+
+struct Disk {
+  std::string path;                  // "/dev/vda", or the image file's path
+  std::string name;                  // "vda"
+  std::uint64_t size = 0;            // bytes
+  std::uint32_t sector_size = 512;   // logical, bytes
+  std::string model;
+  std::string serial;
+  std::string wwn;                   // "0x5000c500…", "eui.…" or "naa.…" as sysfs spells it
+  std::string transport;             // nvme sata sas scsi ata usb mmc virtio loop file; empty if unknown
+  bool rotational = false;
+  bool removable = false;
+  bool read_only = false;
+  bool is_file = false;              // an image file, not a block device
+  unsigned index = 0;                // its place among the disks sorted by kernel name (vda vdb … vdz vdaa), from 0
+  DiskContent content = DiskContent::foreign;
+  std::string found;                 // what stands on it, for people: "gpt, ext4 "data"", "nothing", "Signet 0.1, 2026-11-21"
+  std::string in_use;                // why it must not be written: "vda1 is mounted on /", "vda2 is swap"; empty if free
+
+  /// "/dev/vda (20 GiB, virtio, QEMU HARDDISK, serial X)".
+  std::string describe() const;
+};
+
+struct Link {
+  std::string name;     // "eth0"
+  std::string mac;      // "52:54:00:12:34:56", lower case
+  std::string driver;   // "virtio_net"
+  bool carrier = false;
+};
+
+/// DMTF DSP0134; from /sys/class/dmi/id. Fields that the firmware left empty or filled with a placeholder are empty.
+struct Smbios {
+  std::string uuid;     // lower case
+  std::string serial;
+  std::string vendor;
+  std::string product;
+};
+
+/// Kernel command line: words, with "double quotes" as Documentation/admin-guide/kernel-parameters.rst has them.
+class KernelCommandLine {
+ public:
+  static KernelCommandLine parse(std::string_view text);
+
+  /// The last value of NAME=VALUE (an empty string for a bare NAME), or nothing.
+  std::optional<std::string> value(std::string_view name) const;
+  /// Every value of NAME in order: console=tty0 console=ttyS0.
+  std::vector<std::string> values(std::string_view name) const;
+  /// signet.NAME, where '-' and '_' are the same.
+  std::optional<std::string> signet(std::string_view name) const;
+  /// True for signet.NAME, signet.NAME=1, yes, on, true.
+  bool signet_flag(std::string_view name) const;
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+  std::vector<std::pair<std::string, std::string>> words_;
+};
+
+struct Machine {
+  std::vector<Disk> disks;
+  std::vector<Link> links;
+  Smbios smbios;
+  KernelCommandLine command_line;
+  std::uint64_t memory = 0;   // bytes
+  bool efi = false;           // booted by UEFI firmware
+};
+
+/// Whole disks that an installer may consider: no partitions, loops (unless with_loops), ram, zram, CD, floppies, md or dm. Content is probed.
+Result<std::vector<Disk>> scan_disks(const std::string& sys = "/sys", const std::string& dev = "/dev", bool with_loops = false);
+
+/// A block device, or an image file that stands for a disk. `sector_size` is for files only.
+Result<Disk> describe_disk(const std::string& path, std::uint32_t sector_size = 512);
+
+/// Ethernet links (ARPHRD_ETHER with a device behind them), sorted by name.
+std::vector<Link> scan_links(const std::string& sys = "/sys");
+
+Smbios read_smbios(const std::string& sys = "/sys");
+KernelCommandLine read_kernel_command_line(const std::string& proc = "/proc");
+
+/// All of the above.
+Result<Machine> scan_machine();
+
+}  // namespace signet

@@ -1,0 +1,72 @@
+// plan/: Profile + Machine become a Plan, or a refusal that names every reason.
+//
+// Nothing destructive happens before a whole plan exists. The room does no I/O: it decides on what machine/ and fetch/ found.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "machine/machine.h"
+#include "profile/profile.h"
+
+namespace signet {
+
+struct PlannedPartition {
+  unsigned number = 0;          // from 1
+  std::string name;
+  PartitionType type = PartitionType::linux;
+  std::uint64_t start = 0;      // bytes from the start of the disk, a multiple of 1 MiB
+  std::uint64_t size = 0;       // bytes
+  FormatType format = FormatType::none;
+  std::string label;
+  std::string mount;
+  std::vector<std::string> options;
+  std::string uuid;             // of the file system or swap area to be made, as blkid prints it; vfat: "1A2B-3C4D"
+  std::string device;           // "/dev/vda1", "/dev/nvme0n1p1"; for an image file the file's path
+  bool in_file = false;         // `device` is an image file: the partition lies at `start` in it
+};
+
+struct PlannedDisk {
+  Disk disk;
+  std::string id;
+  TableType table = TableType::gpt;
+  std::string table_uuid;       // GPT disk GUID, or "0x1a2b3c4d" for MBR
+  std::vector<PlannedPartition> partitions;
+};
+
+struct Plan {
+  std::vector<PlannedDisk> disks;
+  std::string image_source;
+  std::string image_sha256;
+  std::optional<std::uint64_t> image_size;  // bytes as stored, if the server says
+  BootLoader boot_loader = BootLoader::automatic;  // automatic is resolved: grub or none
+  std::string boot_disk;                    // path of the disk that the boot loader goes to; empty with none
+
+  /// Partitions with a mount point, parents before children ("/" before "/boot" before "/boot/efi").
+  std::vector<const PlannedPartition*> mounts() const;
+  /// What would happen, for a person: a table per disk, the image, the boot loader.
+  std::string text() const;
+};
+
+struct PlanInputs {
+  const Profile& profile;
+  const Machine& machine;
+  std::optional<std::uint64_t> image_size;  // bytes as stored
+  /// A fresh UUID (RFC 9562 version 4, lower case) at each call; tests give their own.
+  std::function<std::string()> new_uuid;
+};
+
+/// The plan, or one Error of kind refused (no_space if the only reasons are sizes) whose message has every reason in a line of its own.
+/// Refuses when: a rule matches no disk or more than one (each candidate is listed with why it did or did not match); two rules take the same disk; a
+/// disk is read-only or in use; the wipe rule forbids; partitions do not fit (says how much is missing); a file system is smaller than it can be; no
+/// partition mounts "/"; two mount the same place; MBR with more than 4 partitions or beyond 2 TiB; the image as stored cannot fit; GRUB for BIOS on GPT
+/// without a `bios` partition, or UEFI firmware (this version installs GRUB for BIOS only).
+Result<Plan> make_plan(const PlanInputs& inputs);
+
+/// The device of partition `number` of a disk: /dev/sda + 1 = /dev/sda1, /dev/nvme0n1 + 1 = /dev/nvme0n1p1.
+std::string partition_device(const std::string& disk, unsigned number);
+
+}  // namespace signet
