@@ -13,14 +13,14 @@
 namespace signet {
 
 struct Command {
-  std::vector<std::string> arguments;             // arguments[0] is looked up in PATH (of the new root, if there is one)
-  std::vector<std::string> environment = {};      // "NAME=value", added to this process's environment or replacing its values
-  bool clear_environment = false;                 // start from an empty environment instead
-  std::string root = {};                          // chroot(2) there first; empty: no
-  std::string directory = {};                     // chdir(2) there (inside root); empty: "/" with a root, else unchanged
-  std::optional<std::string> input = {};          // written to its standard input; without it /dev/null
-  std::optional<std::chrono::seconds> time_limit = {};  // then SIGTERM to its process group, 2 s later SIGKILL; an error of kind io
-  bool inherit_output = false;                    // its output goes where ours goes, nothing is captured
+  std::vector<std::string> arguments;                       // arguments[0] is looked up in PATH (of the new root, if there is one)
+  std::vector<std::string> environment = {};                // "NAME=value", added to this process's environment or replacing its values
+  bool clear_environment = false;                           // start from an empty environment instead
+  std::string root = {};                                    // chroot(2) there first; empty: no
+  std::string directory = {};                               // chdir(2) there (inside root); empty: "/" with a root, else unchanged
+  std::optional<std::string> input = {};                    // written to its standard input; without it /dev/null
+  std::optional<std::chrono::seconds> time_limit = {};      // then SIGTERM to its process group, 2 s later SIGKILL; an error of kind io
+  bool inherit_output = false;                              // its output goes where ours goes, nothing is captured
   std::function<void(std::string_view line)> on_line = {};  // each line of its output, as it comes
 };
 

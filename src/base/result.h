@@ -77,17 +77,17 @@ T take(std::expected<T, Error>& result) {
 }  // namespace signet
 
 /// The value of a Result, or a return of its error from the enclosing function.
-#define TRY(expression)                                                        \
-  ({                                                                           \
-    auto try_result = (expression);                                            \
-    if (!try_result) return std::unexpected(std::move(try_result).error());    \
-    ::signet::detail::take(try_result);                                        \
+#define TRY(expression)                                                     \
+  ({                                                                        \
+    auto try_result = (expression);                                         \
+    if (!try_result) return std::unexpected(std::move(try_result).error()); \
+    ::signet::detail::take(try_result);                                     \
   })
 
 /// TRY that puts a context in front of the error's message.
-#define TRY_WITHIN(expression, context)                                                        \
-  ({                                                                                           \
-    auto try_result = (expression);                                                            \
-    if (!try_result) return std::unexpected(std::move(try_result).error().within(context));    \
-    ::signet::detail::take(try_result);                                                        \
+#define TRY_WITHIN(expression, context)                                                     \
+  ({                                                                                        \
+    auto try_result = (expression);                                                         \
+    if (!try_result) return std::unexpected(std::move(try_result).error().within(context)); \
+    ::signet::detail::take(try_result);                                                     \
   })
