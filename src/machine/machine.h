@@ -15,43 +15,43 @@ namespace signet {
 
 /// What stands on a disk before we touch it; the wipe rule is decided on this.
 enum class DiskContent {
-  blank,   // no signature that libblkid knows, and the first and last MiB are all zeros
-  signet,  // carries Signet's mark (disk/mark.h): installed by Signet, completely or not
-  foreign, // anything else
+  blank,    // no signature that libblkid knows, and the first and last MiB are all zeros
+  signet,   // carries Signet's mark (disk/mark.h): installed by Signet, completely or not
+  foreign,  // anything else
 };
 
 struct Disk {
-  std::string path;                  // "/dev/vda", or the image file's path
-  std::string name;                  // "vda"
-  std::uint64_t size = 0;            // bytes
-  std::uint32_t sector_size = 512;   // logical, bytes
+  std::string path;                 // "/dev/vda", or the image file's path
+  std::string name;                 // "vda"
+  std::uint64_t size = 0;           // bytes
+  std::uint32_t sector_size = 512;  // logical, bytes
   std::string model;
   std::string serial;
-  std::string wwn;                   // "0x5000c500…", "eui.…" or "naa.…" as sysfs spells it
-  std::string transport;             // nvme sata sas scsi ata usb mmc virtio loop file; empty if unknown
+  std::string wwn;        // "0x5000c500…", "eui.…" or "naa.…" as sysfs spells it
+  std::string transport;  // nvme sata sas scsi ata usb mmc virtio loop file; empty if unknown
   bool rotational = false;
   bool removable = false;
   bool read_only = false;
-  bool is_file = false;              // an image file, not a block device
-  unsigned index = 0;                // its place among the disks sorted by kernel name (vda vdb … vdz vdaa), from 0
+  bool is_file = false;  // an image file, not a block device
+  unsigned index = 0;    // its place among the disks sorted by kernel name (vda vdb … vdz vdaa), from 0
   DiskContent content = DiskContent::foreign;
-  std::string found;                 // what stands on it, for people: "gpt, ext4 "data"", "nothing", "Signet 0.1, 2026-11-21"
-  std::string in_use;                // why it must not be written: "vda1 is mounted on /", "vda2 is swap"; empty if free
+  std::string found;   // what stands on it, for people: "gpt, ext4 "data"", "nothing", "Signet 0.1, 2026-11-21"
+  std::string in_use;  // why it must not be written: "vda1 is mounted on /", "vda2 is swap"; empty if free
 
   /// "/dev/vda (20 GiB, virtio, QEMU HARDDISK, serial X)".
   std::string describe() const;
 };
 
 struct Link {
-  std::string name;     // "eth0"
-  std::string mac;      // "52:54:00:12:34:56", lower case
-  std::string driver;   // "virtio_net"
+  std::string name;    // "eth0"
+  std::string mac;     // "52:54:00:12:34:56", lower case
+  std::string driver;  // "virtio_net"
   bool carrier = false;
 };
 
 /// DMTF DSP0134; from /sys/class/dmi/id. Fields that the firmware left empty or filled with a placeholder are empty.
 struct Smbios {
-  std::string uuid;     // lower case
+  std::string uuid;  // lower case
   std::string serial;
   std::string vendor;
   std::string product;
@@ -82,8 +82,8 @@ struct Machine {
   std::vector<Link> links;
   Smbios smbios;
   KernelCommandLine command_line;
-  std::uint64_t memory = 0;   // bytes
-  bool efi = false;           // booted by UEFI firmware
+  std::uint64_t memory = 0;  // bytes
+  bool efi = false;          // booted by UEFI firmware
 };
 
 /// Whole disks that an installer may consider: no partitions, loops (unless with_loops), ram, zram, CD, floppies, md or dm. Content is probed.

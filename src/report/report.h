@@ -1,6 +1,7 @@
 // report/: events, and where they go. This header is the interface that every room may use.
 //
-// A stage starts, says how far it is, and is done or failed; each is one Event. Sinks turn events into lines on consoles and into a file of JSON lines.
+// A stage starts, says how far it is, and is done or failed; each is one Event. Sinks turn events into lines on consoles and into a file of JSON
+// lines.
 #pragma once
 
 #include <chrono>
@@ -20,14 +21,14 @@ namespace signet {
 struct Event {
   enum class Type { start, progress, done, failed, log };
   std::chrono::system_clock::time_point time;
-  double uptime = 0;                 // seconds since the kernel started (CLOCK_BOOTTIME)
+  double uptime = 0;  // seconds since the kernel started (CLOCK_BOOTTIME)
   std::string stage;
   Type type = Type::log;
-  std::string message;               // log: the line; failed: the whole message; done: a summary; progress: what is being done now
-  std::string advice;                // failed: what to do
-  std::string kind;                  // failed: the ErrorKind's name
+  std::string message;  // log: the line; failed: the whole message; done: a summary; progress: what is being done now
+  std::string advice;   // failed: what to do
+  std::string kind;     // failed: the ErrorKind's name
   std::optional<std::uint64_t> bytes, total;
-  double seconds = 0;                // done and failed: how long the stage took
+  double seconds = 0;  // done and failed: how long the stage took
 };
 
 std::string_view to_string(Event::Type type);
@@ -61,9 +62,9 @@ class Report {
   /// What the stages that ended took, in order.
   struct StageTime {
     std::string stage;
-    double start;              // seconds since the kernel started
+    double start;  // seconds since the kernel started
     double seconds;
-    std::uint64_t bytes = 0;   // the last progress of the stage
+    std::uint64_t bytes = 0;  // the last progress of the stage
     bool failed = false;
   };
   std::vector<StageTime> timeline() const;

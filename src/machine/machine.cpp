@@ -1,0 +1,42 @@
+#include "machine/machine.h"
+
+#include <sys/sysinfo.h>
+
+#include <array>
+
+#include "base/text.h"
+#include "machine/sysfs.h"
+
+namespace signet {
+
+Smbios read_smbios(const std::string& sys) {
+  const std::string directory = sys + "/class/dmi/id/";
+  // What makers forget to fill in; compared in lower case.
+  constexpr std::array<std::string_view, 9> placeholders = {
+      "none",       "not specified", "to be filled by o.e.m.", "default string", "system serial number", "system product name", "system manufacturer",
+      "0123456789", "unknown"};
+  const auto field = [&](const char* name) {
+    auto value = sysfs::text(directory + name);
+    for (const auto placeholder : placeholders)
+      if (to_lower(value) == placeholder) value.clear();
+    return value;
+  };
+  Smbios smbios{to_lower(field("product_uuid")), field("product_serial"), field("sys_vendor"), field("product_name")};
+  // DSP0134 §7.2.1: all zeros means that there is none, all ones that it is not set.
+  if (smbios.uuid.find_first_not_of("0-") == std::string::npos || smbios.uuid.find_first_not_of("f-") == std::string::npos) smbios.uuid.clear();
+  return smbios;
+}
+
+Result<Machine> scan_machine() {
+  Machine machine;
+  machine.disks = TRY(scan_disks());
+  machine.links = scan_links();
+  machine.smbios = read_smbios();
+  machine.command_line = read_kernel_command_line();
+  machine.efi = sysfs::exists("/sys/firmware/efi");
+  struct sysinfo info{};
+  if (::sysinfo(&info) == 0) machine.memory = std::uint64_t{info.totalram} * info.mem_unit;
+  return machine;
+}
+
+}  // namespace signet

@@ -1,0 +1,50 @@
+// Signet's mark: how a disk says that Signet installed it. The wipe rule "signet" trusts it, as long as the partition table is still the one that was
+// written with it: a disk that somebody has used for something else since is theirs.
+//
+// One 512-byte block at 1 MiB - 4096, a place that neither a GPT of 128 entries (it ends at 16 KiB + 2 sectors) nor GRUB's core image (about 30 KiB
+// from sector 1, or in its own partition) uses, since the first partition starts at 1 MiB. All integers are little-endian:
+//
+//   offset  size
+//        0     8  "SIGNETMK"
+//        8     4  version of this layout, 1
+//       12     4  state: 0 install begun, 1 install complete
+//       16     8  time, seconds since 1970
+//       24    32  version of Signet, UTF-8, padded with zeros
+//       56   256  host that the disk was installed as, padded with zeros
+//      312    64  id of the partition table: the GPT's disk GUID, or the MBR's disk id as 8 hex digits; lower case, padded with zeros
+//      376   132  zeros
+//      508     4  CRC-32C (RFC 3720 §12.1) of bytes 0 to 507
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+
+namespace signet {
+
+struct Mark {
+  std::string version;    // of Signet
+  std::string host;       // that the disk was installed as
+  std::string table;      // id of the partition table, "0x" of an MBR's or not
+  std::int64_t time = 0;  // seconds since 1970
+  bool complete = false;  // the install ran to its end
+};
+
+inline constexpr std::uint64_t mark_offset = 1024 * 1024 - 4096;
+inline constexpr std::size_t mark_size = 512;
+
+std::array<std::byte, mark_size> encode_mark(const Mark& mark);
+/// Nothing if the block is no mark, or its checksum is wrong.
+std::optional<Mark> decode_mark(std::span<const std::byte> block);
+
+/// The mark of a disk or image file; nothing if there is none.
+Result<std::optional<Mark>> read_mark(const std::string& disk);
+/// Writes and syncs it.
+Result<> write_mark(const std::string& disk, const Mark& mark);
+
+}  // namespace signet
