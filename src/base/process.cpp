@@ -12,6 +12,7 @@
 #include <array>
 #include <cstring>
 #include <format>
+#include <thread>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -51,8 +52,8 @@ struct StartFailure {
 };
 
 // Runs in the child between fork and exec: async-signal-safe calls only.
-[[noreturn]] void become(const Command& command, char* const* arguments, char* const* environment, int input, int output, int failure) {
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+[[noreturn]] void become(const Command& command, char* const* arguments, char* const* environment, int input, int output, int failure, bool tied) {
+  if (tied) ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (!command.inherit_output) ::setpgid(0, 0);
   ::dup2(input, 0);
   if (!command.inherit_output) {
@@ -106,6 +107,29 @@ struct Pipe {
   }
 };
 
+// Forks and executes; returns when the child has become the command.
+Result<pid_t> spawn(const Command& command, int input, int output, bool tied) {
+  auto argument_strings = command.arguments;
+  auto environment_strings = make_environment(command);
+  const auto arguments = pointers(argument_strings);
+  const auto environment = pointers(environment_strings);
+  Pipe failure = TRY(Pipe::make());
+
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno("start {}", to_string(command.arguments));
+  if (child == 0) become(command, arguments.data(), environment.data(), input, output, failure.write.get(), tied);
+  failure.write.reset();
+
+  StartFailure why{};
+  ssize_t got;
+  do got = ::read(failure.read.get(), &why, sizeof why);
+  while (got < 0 && errno == EINTR);
+  if (got != static_cast<ssize_t>(sizeof why)) return child;
+  ::waitpid(child, nullptr, 0);
+  constexpr std::array<const char*, 3> steps = {"chroot for", "chdir for", "start"};
+  return std::unexpected(Error::from_errno(std::format("{} {}", steps[static_cast<std::size_t>(why.step)], to_string(command.arguments)), why.err));
+}
+
 int milliseconds_until(Clock::time_point deadline) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
   return static_cast<int>(std::clamp<decltype(left)>(left, 0, 60'000));
@@ -123,35 +147,15 @@ std::string Completed::last_lines(unsigned count) const {
 
 Result<Completed> run(const Command& command) {
   const std::string name = to_string(command.arguments);
-  auto argument_strings = command.arguments;
-  auto environment_strings = make_environment(command);
-  const auto arguments = pointers(argument_strings);
-  const auto environment = pointers(environment_strings);
-
-  Pipe failure = TRY(Pipe::make());
   Pipe output = TRY(Pipe::make());
   Pipe input;
   if (command.input)
     input = TRY(Pipe::make());
   else
     input.read = TRY(open_file("/dev/null", O_RDONLY));
-
-  const pid_t child = ::fork();
-  if (child < 0) return fail_errno("start {}", name);
-  if (child == 0) become(command, arguments.data(), environment.data(), input.read.get(), output.write.get(), failure.write.get());
-  failure.write.reset();
+  const pid_t child = TRY(spawn(command, input.read.get(), output.write.get(), true));
   output.write.reset();
   input.read.reset();
-
-  StartFailure why{};
-  ssize_t got;
-  do got = ::read(failure.read.get(), &why, sizeof why);
-  while (got < 0 && errno == EINTR);
-  if (got == static_cast<ssize_t>(sizeof why)) {
-    ::waitpid(child, nullptr, 0);
-    constexpr std::array<const char*, 3> steps = {"chroot", "chdir", "start"};
-    return std::unexpected(Error::from_errno(std::format("{} {}", steps[static_cast<std::size_t>(why.step)], name), why.err));
-  }
 
   const Fd exited(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   if (!exited) {
@@ -226,6 +230,25 @@ Result<Completed> run_checked(const Command& command) {
   const auto how =
       completed.status > 128 ? std::format("ended by signal {}", completed.status - 128) : std::format("exit status {}", completed.status);
   return fail(ErrorKind::io, "{}: {}{}{}", to_string(command.arguments), how, said.empty() ? "" : ": ", said);
+}
+
+Result<Child> Child::start(const Command& command) {
+  const Fd null = TRY(open_file("/dev/null", O_RDWR));
+  return Child(TRY(spawn(command, null.get(), null.get(), false)));
+}
+
+bool Child::running() {
+  if (pid_ > 0 && ::waitpid(pid_, nullptr, WNOHANG) != 0) pid_ = -1;
+  return pid_ > 0;
+}
+
+void Child::stop() {
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    if (!running()) return;
+    ::kill(pid_, signal);
+    const auto deadline = Clock::now() + grace;
+    while (running() && Clock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
 }
 
 std::string to_string(const std::vector<std::string>& arguments) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -37,6 +38,31 @@ Result<Completed> run(const Command& command);
 
 /// run(), and an error for every status but 0: "mkfs.ext4 /dev/vda2: exit status 1: …last lines…".
 Result<Completed> run_checked(const Command& command);
+
+/// A child that runs beside us. Its output goes to /dev/null, or where ours goes with inherit_output. It is stopped when this object goes.
+class Child {
+ public:
+  /// input, time_limit and on_line of the command are not used.
+  static Result<Child> start(const Command& command);
+
+  Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+  Child& operator=(Child&& other) noexcept {
+    std::swap(pid_, other.pid_);
+    return *this;
+  }
+  Child(const Child&) = delete;
+  ~Child() { stop(); }
+
+  bool running();
+  /// SIGTERM, two seconds later SIGKILL; returns when it is gone.
+  void stop();
+  /// Lets it run on after this object and this process.
+  int release() { return std::exchange(pid_, -1); }
+
+ private:
+  explicit Child(int pid) : pid_(pid) {}
+  int pid_ = -1;
+};
 
 /// The command line as a person would type it, quoted where the shell needs it.
 std::string to_string(const std::vector<std::string>& arguments);

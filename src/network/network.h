@@ -18,16 +18,16 @@ namespace signet {
 /// A DHCP lease as udhcpc's script left it (RFC 2131; option names as udhcpc exports them).
 struct Lease {
   std::string interface;
-  std::string address;       // "10.0.2.15"
-  unsigned prefix = 24;      // bits
+  std::string address;   // "10.0.2.15"
+  unsigned prefix = 24;  // bits
   std::vector<std::string> routers;
   std::vector<std::string> dns;
   std::string domain;
-  std::string host_name;     // option 12
-  std::string next_server;   // siaddr
+  std::string host_name;    // option 12
+  std::string next_server;  // siaddr
   std::string boot_file;
-  std::string signet_url;    // option 224
-  unsigned seconds = 0;      // lease time
+  std::string signet_url;                        // option 224
+  unsigned seconds = 0;                          // lease time
   std::map<std::string, std::string> variables;  // all of them, by udhcpc's names
 };
 
@@ -35,8 +35,8 @@ struct Lease {
 Result<Lease> parse_lease(std::string_view text, const std::string& interface);
 
 struct NetworkOptions {
-  std::string state = "/run/signet";        // where lease files appear
-  std::string only_interface;               // signet.iface; empty: all
+  std::string state = "/run/signet";  // where lease files appear
+  std::string only_interface;         // signet.iface; empty: all
   std::chrono::seconds time_limit{90};
 };
 
@@ -49,9 +49,9 @@ struct Identity {
   std::string host_name;
   std::string host_name_source;
   std::string uuid;
-  std::string mac;        // of the interface that holds the lease
+  std::string mac;  // of the interface that holds the lease
   std::string address;
-  std::optional<Uri> server;   // ends with '/'
+  std::optional<Uri> server;  // ends with '/'
   std::string server_source;
 };
 

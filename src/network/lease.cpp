@@ -1,0 +1,112 @@
+#include <algorithm>
+#include <bit>
+
+#include "base/text.h"
+#include "network/network.h"
+
+namespace signet {
+namespace {
+
+// The inverse of shell_quote() for one word: 'it'\''s' gives it's.
+std::string unquote(std::string_view word) {
+  std::string text;
+  bool quoted = false;
+  for (std::size_t i = 0; i < word.size(); ++i) {
+    if (word[i] == '\'')
+      quoted = !quoted;
+    else if (word[i] == '\\' && !quoted && i + 1 < word.size())
+      text += word[++i];
+    else
+      text += word[i];
+  }
+  return text;
+}
+
+// udhcpc exports options that it has no name for as "opt224=687474703a…".
+std::optional<std::string> from_hex(std::string_view hex) {
+  const auto digit = [](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    const int lower = c | 0x20;
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+  };
+  if (hex.size() % 2 != 0) return std::nullopt;
+  std::string text;
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    if (digit(hex[i]) < 0 || digit(hex[i + 1]) < 0) return std::nullopt;
+    text += static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1]));
+  }
+  // Some servers count a closing zero byte in (RFC 2132 §2 asks them not to).
+  while (text.ends_with('\0')) text.pop_back();
+  return text;
+}
+
+std::vector<std::string> words(std::string_view text) {
+  std::vector<std::string> found;
+  for (const auto word : split(text, ' '))
+    if (!word.empty()) found.emplace_back(word);
+  return found;
+}
+
+bool is_ipv4(std::string_view text) {
+  const auto parts = split(text, '.');
+  return parts.size() == 4 &&
+         std::ranges::all_of(parts, [](std::string_view part) { return part.size() <= 3 && parse_unsigned(part).value_or(256) < 256; });
+}
+
+// Bits of a netmask such as 255.255.255.0.
+std::optional<unsigned> mask_bits(std::string_view mask) {
+  if (!is_ipv4(mask)) return std::nullopt;
+  std::uint32_t value = 0;
+  for (const auto part : split(mask, '.')) value = value << 8 | static_cast<std::uint32_t>(*parse_unsigned(part));
+  const auto bits = static_cast<unsigned>(std::countl_one(value));
+  if (bits < 32 && value << bits != 0) return std::nullopt;
+  return bits;
+}
+
+// A name that may stand in a URL path, a file and a shell script: RFC 1123 §2.1.
+std::string host_name_or_nothing(std::string_view name) {
+  while (name.ends_with('.')) name.remove_suffix(1);
+  const bool fits = !name.empty() && name.size() <= 253 && name.front() != '-' && name.front() != '.' &&
+                    name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == std::string_view::npos &&
+                    !name.contains("..");
+  return fits ? to_lower(name) : std::string();
+}
+
+}  // namespace
+
+Result<Lease> parse_lease(std::string_view text, const std::string& interface) {
+  Lease lease;
+  lease.interface = interface;
+  for (const auto line : split(text, '\n')) {
+    const auto equals = line.find('=');
+    if (equals == std::string_view::npos || equals == 0) continue;
+    lease.variables.emplace(line.substr(0, equals), unquote(line.substr(equals + 1)));
+  }
+  const auto variable = [&](const char* name) {
+    const auto at = lease.variables.find(name);
+    return at == lease.variables.end() ? std::string() : at->second;
+  };
+  const auto addresses = [&](const char* name) {
+    auto list = words(variable(name));
+    std::erase_if(list, [](const std::string& word) { return !is_ipv4(word); });
+    return list;
+  };
+
+  lease.address = variable("ip");
+  if (!is_ipv4(lease.address)) return fail(ErrorKind::network, "the lease on {} has no usable address: `{}`", interface, printable(lease.address));
+  if (const auto bits = parse_unsigned(variable("mask")); bits && *bits <= 32)
+    lease.prefix = static_cast<unsigned>(*bits);
+  else
+    lease.prefix = mask_bits(variable("subnet")).value_or(24);
+  lease.routers = addresses("router");
+  lease.dns = addresses("dns");
+  lease.domain = host_name_or_nothing(variable("domain"));
+  lease.host_name = host_name_or_nothing(variable("hostname"));
+  if (const auto next = variable("siaddr"); is_ipv4(next) && next != "0.0.0.0") lease.next_server = next;
+  lease.boot_file = variable("boot_file");
+  lease.signet_url = from_hex(variable("opt224")).value_or("");
+  lease.seconds = static_cast<unsigned>(std::min<std::uint64_t>(parse_unsigned(variable("lease")).value_or(0), UINT32_MAX));
+  return lease;
+}
+
+}  // namespace signet
