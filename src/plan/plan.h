@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "machine/machine.h"
@@ -65,6 +66,10 @@ struct PlanInputs {
 /// partition mounts "/"; two mount the same place; MBR with more than 4 partitions or beyond 2 TiB; the image as stored cannot fit; GRUB for BIOS on GPT
 /// without a `bios` partition, or UEFI firmware (this version installs GRUB for BIOS only).
 Result<Plan> make_plan(const PlanInputs& inputs);
+
+/// The plan as JSON (all that the stages after `plan` need; not what the disk looked like), and back.
+std::string to_json(const Plan& plan);
+Result<Plan> plan_from_json(std::string_view text);
 
 /// The device of partition `number` of a disk: /dev/sda + 1 = /dev/sda1, /dev/nvme0n1 + 1 = /dev/nvme0n1p1.
 std::string partition_device(const std::string& disk, unsigned number);
