@@ -114,13 +114,22 @@ std::vector<Report::StageTime> Report::timeline() const {
   return timeline_;
 }
 
-std::string Report::timeline_text() const {
+std::string Report::host() const {
   const std::scoped_lock lock(mutex_);
-  if (timeline_.empty()) return {};
-  const double first = timeline_.front().start;
-  const double last = timeline_.back().start + timeline_.back().seconds;
+  return host_;
+}
+
+std::string Report::id() const {
+  const std::scoped_lock lock(mutex_);
+  return id_;
+}
+
+std::string timeline_text(const std::vector<Report::StageTime>& timeline) {
+  if (timeline.empty()) return {};
+  const double first = timeline.front().start;
+  const double last = timeline.back().start + timeline.back().seconds;
   std::string text = "  stage          at      took      bytes  rate\n";
-  for (const auto& stage : timeline_) {
+  for (const auto& stage : timeline) {
     text += std::format("  {:<10} {:>5.1f} s  {:>6.2f} s", stage.stage, stage.start, stage.seconds);
     if (stage.bytes > 0) {
       const double rate = stage.seconds > 0 ? static_cast<double>(stage.bytes) / stage.seconds : 0;
@@ -130,16 +139,6 @@ std::string Report::timeline_text() const {
     text += '\n';
   }
   return text + std::format("  {:<10} {:>5.1f} s  {:>6.2f} s  (seconds since the kernel started)\n", "total", first, last - first);
-}
-
-std::string Report::host() const {
-  const std::scoped_lock lock(mutex_);
-  return host_;
-}
-
-std::string Report::id() const {
-  const std::scoped_lock lock(mutex_);
-  return id_;
 }
 
 std::vector<std::string> active_consoles(const std::string& sys) {

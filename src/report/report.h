@@ -68,8 +68,6 @@ class Report {
     bool failed = false;
   };
   std::vector<StageTime> timeline() const;
-  /// The timeline as a table for people.
-  std::string timeline_text() const;
 
   std::string host() const;
   std::string id() const;
@@ -84,6 +82,9 @@ class Report {
   std::uint64_t stage_bytes_ = 0;
   double last_progress_ = 0;
 };
+
+/// A timeline as a table for people.
+std::string timeline_text(const std::vector<Report::StageTime>& timeline);
 
 /// One JSON object (RFC 8259) a line, appended to a file; each line is written by one write(2).
 Result<std::unique_ptr<Sink>> json_lines_sink(const std::string& path, const Report& report);

@@ -1,0 +1,66 @@
+// agent/: main of signet-agent, its verbs, and the stages in order.
+//
+// A Context is what the stages hand to each other. On a node `signet-agent install` runs them all in one process; a host script or a person runs
+// them one by one, and then the state directory (/run/signet) carries the profile and the plan from verb to verb.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "fetch/fetch.h"
+#include "filesystem/filesystem.h"
+#include "machine/machine.h"
+#include "network/network.h"
+#include "plan/plan.h"
+#include "profile/profile.h"
+#include "report/report.h"
+
+namespace signet {
+
+/// What the command line of a verb said.
+struct Settings {
+  std::string state = "/run/signet";  // lease, profile, plan, events, timeline
+  std::string root = "/target";       // where the target tree is mounted
+  std::string profile;                // a file or URI; empty: look it up
+  std::string server;                 // as signet.server
+  std::string host;                   // as signet.host
+  std::vector<std::string> targets;   // disks or image files that the disk rules choose from; empty: all disks of this node
+  std::string from;                   // install: the stage to begin with
+  bool quiet = false;                 // no console output but errors
+
+  // What a profile would say, for verbs that a script calls without one.
+  std::optional<std::string> disk, match, wipe, table, source, sha256, hostname, timezone, kernel_args, root_password, on_success, on_failure;
+  std::vector<std::string> partitions, ssh_keys;
+
+  // format, of one file system without a plan.
+  std::string type, path, label, uuid;
+  std::optional<std::string> offset, size;
+};
+
+struct Hook {
+  std::string name;  // its URI
+  std::string text;
+};
+
+struct Context {
+  Settings settings;
+  Report report;
+  Machine machine;
+  std::optional<Lease> lease;
+  Identity identity;
+  Profile profile;
+  std::string script_name, script;  // a host script was found instead of a profile
+  std::vector<Hook> pre_install, post_install;
+  Plan plan;
+  bool have_plan = false;
+  FetchOptions fetch;
+
+  std::string state_file(const char* name) const { return settings.state + "/" + name; }
+};
+
+/// True in Signet's own initrd, where finish actions act and every disk is ours to choose from.
+bool on_node();
+
+}  // namespace signet

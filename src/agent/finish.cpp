@@ -1,0 +1,101 @@
+#include "agent/finish.h"
+
+#include <fcntl.h>
+#include <linux/kd.h>
+#include <linux/reboot.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/reboot.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "base/fd.h"
+#include "base/process.h"
+#include "base/text.h"
+
+namespace signet {
+namespace {
+
+// init ends everything in order and then calls reboot(2); until it has, there is nothing more for us to do.
+Result<> through_init(const char* applet) {
+  ::sync();
+  TRY(run_checked({.arguments = {applet}, .time_limit = std::chrono::seconds(10)}));
+  std::this_thread::sleep_for(std::chrono::seconds(60));
+  TRY(run_checked({.arguments = {applet, "-f"}, .time_limit = std::chrono::seconds(10)}));
+  return fail(ErrorKind::io, "{}: the machine did not obey", applet);
+}
+
+Result<> start_loaded_kernel() {
+  ::sync();
+  ::reboot(static_cast<int>(LINUX_REBOOT_CMD_KEXEC));
+  return fail_errno("kexec");
+}
+
+// A tone every two seconds on every console, until a key comes from one of them.
+void beep_until_someone_comes() {
+  std::vector<Fd> consoles;
+  std::vector<pollfd> keys;
+  for (const auto& path : active_consoles()) {
+    auto console = open_file(path, O_RDWR | O_NOCTTY | O_NONBLOCK);
+    if (!console) continue;
+    keys.push_back({console->get(), POLLIN, 0});
+    consoles.push_back(std::move(*console));
+  }
+  while (!consoles.empty()) {
+    for (const auto& console : consoles) {
+      constexpr unsigned long tone = (125UL << 16) + 1193180 / 880;  // 125 ms of 880 Hz, ioctl_console(2)
+      if (::ioctl(console.get(), KDMKTONE, tone) != 0) [[maybe_unused]]
+        const auto written = write_all(console.get(), std::string_view("\a"));
+    }
+    if (::poll(keys.data(), keys.size(), 2000) > 0) return;
+  }
+}
+
+std::string root_argument(const Plan& plan) {
+  for (const auto* partition : plan.mounts())
+    if (partition->mount == "/") return "root=UUID=" + partition->uuid;
+  return {};
+}
+
+}  // namespace
+
+Result<> load_kexec(const Context& context) {
+  // The newest kernel, as `sort -V` sees it, and the initrd of the same version, in the image's own words for them.
+  constexpr const char* find_newest =
+      "cd /boot && k=$(ls vmlinuz-* | sort -V | tail -n 1) && v=${k#vmlinuz-} && "
+      "for i in initrd.img-$v initramfs-$v.img initrd-$v; do [ -e $i ] && break; done; echo $k; echo $i";
+  const auto found = TRY_WITHIN(run_checked({.arguments = {"sh", "-c", find_newest}, .root = context.settings.root}), "find the installed kernel");
+  const auto lines = split(trim(found.output), '\n');
+  if (lines.size() != 2) return fail(ErrorKind::not_found, "the image has no kernel in /boot");
+  const Fd kernel = TRY(open_file(std::string(context.settings.root) + "/boot/" + std::string(lines[0]), O_RDONLY));
+  const Fd initrd = TRY(open_file(std::string(context.settings.root) + "/boot/" + std::string(lines[1]), O_RDONLY));
+  auto arguments = root_argument(context.plan) + " ro";
+  if (const auto& more = context.profile.configure.kernel_args; !more.empty()) arguments += " " + more;
+  // kexec_file_load(2): the length counts the closing zero byte.
+  if (::syscall(SYS_kexec_file_load, kernel.get(), initrd.get(), arguments.size() + 1, arguments.c_str(), 0UL) != 0)
+    return fail_errno("load the kernel {} for kexec", lines[0]);
+  return {};
+}
+
+Result<> act(FinishAction action, Context& context) {
+  if (!on_node()) {
+    context.report.log("not on a node, so no {}", to_string(action));
+    return {};
+  }
+  switch (action) {
+    case FinishAction::reboot: return through_init("reboot");
+    case FinishAction::poweroff: return through_init("poweroff");
+    case FinishAction::halt: return through_init("halt");
+    case FinishAction::kexec: return start_loaded_kernel();
+    case FinishAction::beep: beep_until_someone_comes(); return {};
+    case FinishAction::shell: return {};
+  }
+  return {};
+}
+
+}  // namespace signet

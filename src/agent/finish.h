@@ -1,0 +1,15 @@
+// What happens when an install ends, well or not.
+#pragma once
+
+#include "agent/context.h"
+
+namespace signet {
+
+/// Does it: reboot, poweroff and halt through init, kexec by kexec_file_load(2), beep until someone presses a key, shell by doing nothing (the
+/// start script of the initrd opens one). On a machine that is no node it only says what it would do. Returns if the machine lives on.
+Result<> act(FinishAction action, Context& context);
+
+/// Loads the installed system's kernel and initrd for act(kexec); called while the target is still mounted.
+Result<> load_kexec(const Context& context);
+
+}  // namespace signet

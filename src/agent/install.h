@@ -1,0 +1,11 @@
+// The whole install: every stage in order, or a host script, then the finish action or on_failure.
+#pragma once
+
+#include "agent/context.h"
+
+namespace signet {
+
+/// Exit status of signet-agent: 0 when the machine is installed, 1 when it is not.
+int install(Context& context);
+
+}  // namespace signet

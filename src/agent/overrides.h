@@ -1,0 +1,11 @@
+// Flags of a verb that say what a profile would say; this is how a host script of ten lines needs no profile.
+#pragma once
+
+#include "agent/context.h"
+
+namespace signet {
+
+/// Puts what the flags say over what the profile says. Any of --disk, --match, --wipe, --table or --partition replaces the profile's disks by one.
+Result<> apply_overrides(const Settings& settings, Profile& profile);
+
+}  // namespace signet

@@ -1,0 +1,268 @@
+#include "agent/stages.h"
+
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <ctime>
+#include <format>
+
+#include "agent/lookup.h"
+#include "agent/overrides.h"
+#include "agent/state.h"
+#include "base/fd.h"
+#include "base/process.h"
+#include "base/size.h"
+#include "base/text.h"
+#include "configure/configure.h"
+#include "disk/disk.h"
+#include "filesystem/filesystem.h"
+#include "image/image.h"
+#include "machine/mark.h"
+
+namespace signet {
+namespace {
+
+// RFC 9562 §5.4.
+std::string new_uuid() {
+  std::array<unsigned char, 16> bytes{};
+  [[maybe_unused]] const auto got = ::getrandom(bytes.data(), bytes.size(), 0);
+  bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0f) | 0x40);
+  bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3f) | 0x80);
+  auto text = to_hex(bytes);
+  for (const std::size_t at : {8U, 13U, 18U, 23U}) text.insert(at, "-");
+  return text;
+}
+
+Result<std::string> network_stage(Context& context) {
+  NetworkOptions options;
+  options.state = context.settings.state;
+  options.only_interface = context.machine.command_line.signet("iface").value_or("");
+  context.lease = TRY(acquire_lease(options, context.report));
+  const auto& lease = *context.lease;
+  return std::format("{} has {}/{}{}", lease.interface, lease.address, lease.prefix, lease.routers.empty() ? "" : " via " + lease.routers.front());
+}
+
+Result<std::string> identify_stage(Context& context) {
+  context.machine.links = scan_links();
+  context.identity = identify(context.machine, context.lease);
+  auto& identity = context.identity;
+  if (!context.settings.host.empty()) {
+    identity.host_name = to_lower(context.settings.host);
+    identity.host_name_source = "--host";
+  }
+  if (!context.settings.server.empty()) {
+    auto server = context.settings.server;
+    if (!server.ends_with('/')) server += '/';
+    identity.server = TRY_WITHIN(parse_uri(server), "--server");
+    identity.server_source = "--server";
+  }
+  name_from_hosts_file(context);
+  context.report.set_identity(identity.host_name, identity.uuid);
+  TRY(save_identity(context));
+  const auto name = identity.host_name.empty() ? std::string("no name") : std::format("{} (from {})", identity.host_name, identity.host_name_source);
+  const auto server =
+      identity.server ? std::format("server {} (from {})", identity.server->display(), identity.server_source) : std::string("no server");
+  return name + ", " + server;
+}
+
+Result<std::string> profile_stage(Context& context) {
+  TRY(find_profile(context));
+  if (!context.script.empty()) return std::string("a host script");
+  TRY(apply_overrides(context.settings, context.profile));
+  TRY(save_profile(context));
+  return std::format("{} disk{}, image {}", context.profile.disks.size(), context.profile.disks.size() == 1 ? "" : "s", context.profile.image.source);
+}
+
+Result<std::string> plan_stage(Context& context) {
+  const auto& settings = context.settings;
+  if (!settings.targets.empty()) {
+    context.machine.disks.clear();
+    for (const auto& target : settings.targets) {
+      auto disk = TRY_WITHIN(describe_disk(target), "--target");
+      disk.index = static_cast<unsigned>(context.machine.disks.size());
+      context.machine.disks.push_back(std::move(disk));
+    }
+  } else if (on_node()) {
+    context.machine.disks = TRY(scan_disks());
+  } else {
+    return std::unexpected(Error(ErrorKind::refused, "this is not a node that netbooted Signet, so no disk is chosen by itself")
+                               .advise("name the disk or image file with --target"));
+  }
+
+  std::optional<std::uint64_t> image_size;
+  if (!context.profile.image.source.empty()) {
+    const auto uri = TRY(parse_uri(context.profile.image.source));
+    FetchOptions options = context.fetch;
+    options.on_retry = [&](std::string_view why) { context.report.log(why); };
+    image_size = TRY_WITHIN(probe(uri, options), "image").size;
+    if (context.profile.image.sha256.empty()) context.report.log("the profile has no image.sha256: the image will not be verified");
+  }
+  TRY(fetch_hooks(context));
+  context.plan = TRY(make_plan({context.profile, context.machine, image_size, new_uuid}));
+  context.have_plan = true;
+  TRY(save_plan(context));
+  context.report.log(context.plan.text());
+  return std::string("everything is possible; nothing has been changed yet");
+}
+
+Result<std::string> pre_install_stage(Context& context) {
+  for (const auto& hook : context.pre_install) {
+    context.report.log("running {}", hook.name);
+    const auto completed =
+        TRY(run({.arguments = {"sh", "-s"}, .environment = identity_environment(context), .input = hook.text, .on_line = [&](std::string_view line) {
+                   context.report.log(line);
+                 }}));
+    if (completed.status != 0)
+      return fail(ErrorKind::io, "pre_install hook {}: exit status {}: {}", hook.name, completed.status, completed.last_lines());
+  }
+  return std::format("{} hook{}", context.pre_install.size(), context.pre_install.size() == 1 ? "" : "s");
+}
+
+Result<std::string> partition_stage(Context& context) {
+  TRY(unmount_below(context.settings.root));
+  std::size_t partitions = 0;
+  for (const auto& planned : context.plan.disks) {
+    TRY(partition_disk(planned, context.report));
+    partitions += planned.partitions.size();
+  }
+  return std::format("{} partition{} on {} disk{}", partitions, partitions == 1 ? "" : "s", context.plan.disks.size(),
+                     context.plan.disks.size() == 1 ? "" : "s");
+}
+
+Result<std::string> format_stage(Context& context) {
+  TRY(unmount_below(context.settings.root));
+  TRY(format_partitions(context.plan, context.report));
+  return std::string();
+}
+
+Result<std::string> mount_stage(Context& context) {
+  TRY(unmount_below(context.settings.root));
+  auto tree = TRY(TargetTree::mount(context.plan, context.settings.root));
+  tree.release();
+  std::string places;
+  for (const auto* partition : context.plan.mounts()) places += (places.empty() ? "" : ", ") + partition->device + " on " + partition->mount;
+  return places;
+}
+
+Result<std::string> pull_stage(Context& context) {
+  // With a plan the image is the plan's; without one (a tree on its own) it is the flags'.
+  std::string source_text = context.settings.source.value_or(context.profile.image.source);
+  if (source_text.empty()) source_text = context.plan.image_source;
+  if (source_text.empty())
+    return std::unexpected(Error(ErrorKind::usage, "no image is named").advise("give --source URI, or image.source in the profile"));
+  const auto sha256 = context.settings.sha256.value_or(context.profile.image.sha256);
+  const auto uri = TRY(parse_uri(source_text));
+  struct stat status{};
+  if (::stat(context.settings.root.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
+    return std::unexpected(Error(ErrorKind::not_found, std::format("{} is not a directory", context.settings.root))
+                               .advise("run `signet-agent mount` first, or name a directory with --root"));
+
+  FetchOptions options = context.fetch;
+  options.on_retry = [&](std::string_view why) { context.report.log(why); };
+  auto source = TRY(open_source(uri, options));
+  const auto total = source->size();
+  context.report.log("{}{}: first bytes are here", uri.display(), total ? " (" + format_size(*total) + ")" : "");
+  std::uint64_t pulled = 0;
+  source = count_bytes(std::move(source), [&](std::uint64_t bytes) {
+    pulled = bytes;
+    context.report.progress(bytes, total);
+  });
+  if (!sha256.empty()) source = verify_sha256(std::move(source), sha256, uri.display());
+  const auto tree = TRY(write_tree(std::move(source), context.settings.root));
+  return std::format("{} members, {} written from {}{}", tree.members, format_size(tree.bytes), format_size(pulled),
+                     sha256.empty() ? "" : ", SHA-256 is right");
+}
+
+ConfigureInputs configure_inputs(const Context& context) {
+  const auto& wanted = context.profile.network.hostname;
+  return {.root = context.settings.root,
+          .profile = context.profile,
+          .plan = context.plan,
+          .host_name = wanted.empty() ? context.identity.host_name : wanted};
+}
+
+Result<std::string> configure_stage(Context& context) {
+  const auto inputs = configure_inputs(context);
+  TRY(configure_target(inputs, context.report));
+  return inputs.host_name.empty() ? std::string() : "as " + inputs.host_name;
+}
+
+Result<std::string> post_install_stage(Context& context) {
+  for (const auto& hook : context.post_install) {
+    context.report.log("running {} in the target", hook.name);
+    TRY(run_in_target(context.settings.root, hook.name, hook.text, identity_environment(context), context.report));
+  }
+  return std::format("{} hook{}", context.post_install.size(), context.post_install.size() == 1 ? "" : "s");
+}
+
+// The events of the install, kept in the installed system for whoever asks later how it came to be.
+Result<> keep_log(const Context& context) {
+  const auto events = read_file(context.state_file("events.jsonl"), 64 << 20);
+  if (!events) return {};
+  TRY(run_checked({.arguments = {"mkdir", "-p", "/var/log/signet"}, .root = context.settings.root}));
+  TRY(run_checked({.arguments = {"sh", "-c", "umask 077; cat >/var/log/signet/events.jsonl"}, .root = context.settings.root, .input = *events}));
+  return {};
+}
+
+Result<std::string> finish_stage(Context& context) {
+  const auto inputs = configure_inputs(context);
+  if (auto kept = keep_log(context); !kept) context.report.log("keep the log in the target: {}", kept.error().message());
+  TRY(install_boot_loader(inputs, context.report));
+  TRY(unmount_below(context.settings.root));
+  for (const auto& planned : context.plan.disks)
+    TRY(write_mark(planned.disk.path,
+                   {.version = SIGNET_VERSION, .host = inputs.host_name, .table = planned.table_uuid, .time = std::time(nullptr), .complete = true}));
+  return std::format("{} is complete", inputs.host_name.empty() ? "this host" : inputs.host_name);
+}
+
+constexpr Stage all_stages[] = {
+    {"network", "bring the links up and get a DHCP lease", network_stage},
+    {"identify", "find out which host this is and which server it asks", identify_stage},
+    {"profile", "fetch and check the host's profile", profile_stage},
+    {"plan", "decide everything, print it, change nothing", plan_stage},
+    {"pre-install", "run the pre_install hooks", pre_install_stage},
+    {"partition", "wipe the planned disks and write their partition tables", partition_stage},
+    {"format", "make the file systems", format_stage},
+    {"mount", "mount the target tree", mount_stage},
+    {"pull", "download, verify and unpack the image into the target tree", pull_stage},
+    {"configure", "make the image this host's own system", configure_stage},
+    {"post-install", "run the post_install hooks inside the target", post_install_stage},
+    {"finish", "install the boot loader, unmount, mark the disks complete, act", finish_stage},
+};
+
+}  // namespace
+
+std::span<const Stage> stages() { return all_stages; }
+
+const Stage* find_stage(std::string_view name) {
+  for (const auto& stage : all_stages)
+    if (stage.name == name) return &stage;
+  return nullptr;
+}
+
+Result<> run_stage(const Stage& stage, Context& context) {
+  context.report.start(stage.name);
+  auto summary = stage.run(context);
+  if (summary)
+    context.report.done(*summary);
+  else
+    context.report.failed(summary.error());
+  if (const auto times = context.report.timeline(); !times.empty())
+    if (auto noted = append_timeline(context, times.back()); !noted) context.report.log("{}", noted.error().message());
+  if (!summary) return std::unexpected(std::move(summary).error());
+  return {};
+}
+
+Result<> resume(Context& context) {
+  load_identity(context);
+  context.report.set_identity(context.identity.host_name, context.identity.uuid);
+  context.profile = TRY(load_profile(context));
+  TRY(apply_overrides(context.settings, context.profile));
+  context.plan = TRY(load_plan(context));
+  context.have_plan = true;
+  return {};
+}
+
+}  // namespace signet

@@ -1,0 +1,125 @@
+#include "agent/state.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <format>
+
+#include "base/fd.h"
+#include "base/text.h"
+
+namespace signet {
+namespace {
+
+std::optional<double> parse_seconds(std::string_view text) {
+  const auto dot = text.find('.');
+  const auto whole = parse_unsigned(text.substr(0, dot));
+  const auto milliseconds = dot == std::string_view::npos ? std::optional<std::uint64_t>(0) : parse_unsigned(text.substr(dot + 1));
+  if (!whole || !milliseconds) return std::nullopt;
+  return static_cast<double>(*whole) + static_cast<double>(*milliseconds) / 1000;
+}
+
+std::string seconds_text(double seconds) {
+  const auto milliseconds = static_cast<std::uint64_t>(seconds * 1000 + 0.5);
+  return std::format("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
+}
+
+}  // namespace
+
+Result<> make_state_directory(const std::string& path) {
+  for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const auto part = path.substr(0, slash);
+    if (::mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) return fail_errno("make the state directory {}", part);
+    if (slash == std::string::npos) return {};
+  }
+}
+
+Result<> save_profile(const Context& context) { return write_file(context.state_file("profile.toml"), to_toml(context.profile), 0600); }
+
+Result<Profile> load_profile(const Context& context) {
+  const auto path = context.state_file("profile.toml");
+  auto text = read_file(path);
+  if (!text) {
+    if (text.error().kind() == ErrorKind::not_found) return Profile{};
+    return std::unexpected(std::move(text).error());
+  }
+  const auto where = TRY(parse_uri(path));
+  auto profile = parse_profile(
+      *text, where,
+      [](const Uri& uri) -> Result<std::string> { return fail(ErrorKind::invalid, "{}: a saved profile extends nothing", uri.display()); },
+      Completeness::partial);
+  if (!profile) return std::unexpected(to_error(profile.error()));
+  return std::move(*profile);
+}
+
+Result<> save_plan(const Context& context) { return write_file(context.state_file("plan.json"), to_json(context.plan), 0600); }
+
+Result<Plan> load_plan(const Context& context) {
+  const auto path = context.state_file("plan.json");
+  auto text = read_file(path);
+  if (!text) return std::unexpected(std::move(text).error().within("no plan").advise("run `signet-agent partition` first, with the same --state"));
+  return TRY_WITHIN(plan_from_json(*text), path);
+}
+
+std::vector<std::string> identity_environment(const Context& context) {
+  const auto& identity = context.identity;
+  std::vector<std::string> environment = {
+      "SIGNET_STATE=" + context.settings.state, "SIGNET_ROOT=" + context.settings.root,
+      "SIGNET_HOST=" + identity.host_name,      "SIGNET_SERVER=" + (identity.server ? identity.server->text() : ""),
+      "SIGNET_UUID=" + identity.uuid,           "SIGNET_MAC=" + identity.mac,
+      "SIGNET_ADDRESS=" + identity.address,
+  };
+  if (context.lease)
+    for (const auto& [name, value] : context.lease->variables) environment.push_back("DHCP_" + name + "=" + value);
+  return environment;
+}
+
+Result<> save_identity(const Context& context) {
+  std::string text;
+  for (const auto& entry : identity_environment(context)) {
+    const auto equals = entry.find('=');
+    text += entry.substr(0, equals + 1) + shell_quote(entry.substr(equals + 1)) + "\n";
+  }
+  return write_file(context.state_file("identity"), text);
+}
+
+void load_identity(Context& context) {
+  const auto text = read_file(context.state_file("identity"));
+  if (!text) return;
+  for (const auto line : split(*text, '\n')) {
+    const auto equals = line.find('=');
+    if (equals == std::string_view::npos) continue;
+    const auto name = line.substr(0, equals);
+    auto value = std::string(line.substr(equals + 1));
+    if (value.starts_with('\'') && value.ends_with('\'') && value.size() >= 2) value = value.substr(1, value.size() - 2);
+    if (name == "SIGNET_HOST") context.identity.host_name = value;
+    if (name == "SIGNET_UUID") context.identity.uuid = value;
+    if (name == "SIGNET_MAC") context.identity.mac = value;
+    if (name == "SIGNET_ADDRESS") context.identity.address = value;
+    if (name == "SIGNET_SERVER")
+      if (auto uri = parse_uri(value)) context.identity.server = std::move(*uri);
+  }
+}
+
+Result<> append_timeline(const Context& context, const Report::StageTime& stage) {
+  const Fd fd = TRY(open_file(context.state_file("timeline"), O_WRONLY | O_CREAT | O_APPEND, 0644));
+  return write_all(fd.get(), std::format("{} {} {} {} {}\n", stage.stage, seconds_text(stage.start), seconds_text(stage.seconds), stage.bytes,
+                                         stage.failed ? 1 : 0));
+}
+
+std::vector<Report::StageTime> load_timeline(const Context& context) {
+  std::vector<Report::StageTime> timeline;
+  const auto text = read_file(context.state_file("timeline"));
+  if (!text) return timeline;
+  for (const auto line : split(*text, '\n')) {
+    const auto fields = split(line, ' ');
+    if (fields.size() != 5) continue;
+    const auto start = parse_seconds(fields[1]), took = parse_seconds(fields[2]);
+    const auto bytes = parse_unsigned(fields[3]);
+    if (start && took && bytes) timeline.push_back({std::string(fields[0]), *start, *took, *bytes, fields[4] == "1"});
+  }
+  return timeline;
+}
+
+}  // namespace signet

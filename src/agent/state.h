@@ -1,0 +1,34 @@
+// The state directory: what one verb leaves for the next, and what a person reads after a failure.
+//
+//   lease.IF         DHCP lease of an interface, by udhcpc's script       profile.toml   the profile in force, merged and resolved
+//   identity         SIGNET_HOST='…' …, to be sourced by a shell          plan.json      the plan in force
+//   events.jsonl     every event of every verb                            timeline       a line for each stage that ended
+//   failure          what failed, why, what to do, for people             finish         the action that `finish` leaves to `install`
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/context.h"
+
+namespace signet {
+
+Result<> make_state_directory(const std::string& path);
+
+Result<> save_profile(const Context& context);
+/// The saved profile; an empty one if there is none.
+Result<Profile> load_profile(const Context& context);
+Result<> save_plan(const Context& context);
+/// Fails with advice if no plan was saved.
+Result<Plan> load_plan(const Context& context);
+
+/// SIGNET_SERVER, SIGNET_HOST and so on, as "NAME=value", for scripts and hooks.
+std::vector<std::string> identity_environment(const Context& context);
+Result<> save_identity(const Context& context);
+/// Host name and server as an earlier verb found them, if one did.
+void load_identity(Context& context);
+
+Result<> append_timeline(const Context& context, const Report::StageTime& stage);
+std::vector<Report::StageTime> load_timeline(const Context& context);
+
+}  // namespace signet

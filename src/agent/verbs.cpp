@@ -1,0 +1,335 @@
+#include "agent/verbs.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <format>
+
+#include "agent/context.h"
+#include "agent/finish.h"
+#include "agent/install.h"
+#include "agent/lookup.h"
+#include "agent/options.h"
+#include "agent/overrides.h"
+#include "agent/stages.h"
+#include "agent/state.h"
+#include "base/fd.h"
+#include "base/size.h"
+#include "base/text.h"
+
+namespace signet {
+namespace {
+
+// Options, each once; the verbs below name those that they take.
+#define SIGNET_OPTION(variable, name, argument, help, field) \
+  constexpr Option variable = {name, argument, help, [](Settings& settings, [[maybe_unused]] const char* value) { field; }}
+
+SIGNET_OPTION(opt_profile, "profile", "URI", "profile or host script, a path or URI; else looked up on the server", settings.profile = value);
+SIGNET_OPTION(opt_target, "target", "DISK", "disk or image file to install to, repeatable; else this node's disks",
+              settings.targets.emplace_back(value));
+SIGNET_OPTION(opt_root, "root", "DIR", "where the target tree is mounted (/target)", settings.root = value);
+SIGNET_OPTION(opt_state, "state", "DIR", "where verbs leave things for each other (/run/signet)", settings.state = value);
+SIGNET_OPTION(opt_server, "server", "URI", "the server, instead of signet.server and DHCP", settings.server = value);
+SIGNET_OPTION(opt_host, "host", "NAME", "this host's name, instead of signet.host and DHCP", settings.host = value);
+SIGNET_OPTION(opt_from, "from", "STAGE", "go on with this stage, with the saved profile and plan", settings.from = value);
+SIGNET_OPTION(opt_quiet, "quiet", nullptr, "say nothing but errors", settings.quiet = true);
+SIGNET_OPTION(opt_disk, "disk", "PATH", "the disk, by its path", settings.disk = value);
+SIGNET_OPTION(opt_match, "match", "K=V,...", "the disk, by path wwn serial model size transport rotational index", settings.match = value);
+SIGNET_OPTION(opt_wipe, "wipe", "RULE", "blank: only an empty disk; signet: or one that Signet installed; any", settings.wipe = value);
+SIGNET_OPTION(opt_table, "table", "TYPE", "gpt (default) or mbr", settings.table = value);
+SIGNET_OPTION(opt_partition, "partition", "K=V,...", "name=root,size=rest,type=linux,format=ext4,mount=/ ; repeatable, in order",
+              settings.partitions.emplace_back(value));
+SIGNET_OPTION(opt_source, "source", "URI", "the image", settings.source = value);
+SIGNET_OPTION(opt_sha256, "sha256", "HEX", "SHA-256 of the image as stored", settings.sha256 = value);
+SIGNET_OPTION(opt_hostname, "hostname", "NAME", "host name of the installed system", settings.hostname = value);
+SIGNET_OPTION(opt_timezone, "timezone", "ZONE", "such as Europe/Berlin", settings.timezone = value);
+SIGNET_OPTION(opt_kernel_args, "kernel-args", "TEXT", "more words for the installed kernel's command line", settings.kernel_args = value);
+SIGNET_OPTION(opt_root_password, "root-password", "HASH", "root's password as crypt(5) has it", settings.root_password = value);
+SIGNET_OPTION(opt_ssh_key, "ssh-key", "KEY", "a public key that may log in as root; repeatable", settings.ssh_keys.emplace_back(value));
+SIGNET_OPTION(opt_on_success, "on-success", "ACTION", "reboot poweroff halt kexec shell beep", settings.on_success = value);
+SIGNET_OPTION(opt_on_failure, "on-failure", "ACTION", "the same, for an install that failed", settings.on_failure = value);
+SIGNET_OPTION(opt_type, "type", "TYPE", "make one file system without a plan: ext2 ext3 ext4 vfat swap", settings.type = value);
+SIGNET_OPTION(opt_path, "path", "PATH", "  … there, a partition or an image file", settings.path = value);
+SIGNET_OPTION(opt_offset, "offset", "SIZE", "  … this far into an image file", settings.offset = value);
+SIGNET_OPTION(opt_size, "size", "SIZE", "  … so large (to the end)", settings.size = value);
+SIGNET_OPTION(opt_label, "label", "TEXT", "  … with this label", settings.label = value);
+SIGNET_OPTION(opt_uuid, "uuid", "UUID", "  … with this UUID (a fresh one)", settings.uuid = value);
+#undef SIGNET_OPTION
+
+constexpr const Option* install_options[] = {&opt_profile, &opt_server, &opt_host,       &opt_target,     &opt_root,
+                                             &opt_state,   &opt_from,   &opt_on_success, &opt_on_failure, &opt_quiet};
+constexpr const Option* find_options[] = {&opt_profile, &opt_server, &opt_host, &opt_target, &opt_state, &opt_quiet};
+constexpr const Option* disk_options[] = {&opt_profile,   &opt_target, &opt_disk, &opt_match, &opt_wipe,  &opt_table,
+                                          &opt_partition, &opt_server, &opt_host, &opt_root,  &opt_state, &opt_quiet};
+constexpr const Option* format_options[] = {&opt_type, &opt_path, &opt_offset, &opt_size, &opt_label, &opt_uuid, &opt_root, &opt_state, &opt_quiet};
+constexpr const Option* tree_options[] = {&opt_root, &opt_state, &opt_quiet};
+constexpr const Option* pull_options[] = {&opt_source, &opt_sha256, &opt_root, &opt_state, &opt_quiet};
+constexpr const Option* configure_options[] = {&opt_hostname,    &opt_timezone, &opt_ssh_key, &opt_root_password,
+                                               &opt_kernel_args, &opt_root,     &opt_state,   &opt_quiet};
+constexpr const Option* finish_options[] = {&opt_on_success, &opt_root, &opt_state, &opt_quiet};
+constexpr const Option* network_options[] = {&opt_state, &opt_quiet};
+
+int exit_status(const Error& error) { return error.kind() == ErrorKind::usage ? 2 : 1; }
+
+int complain(const Error& error) {
+  std::fprintf(stderr, "signet-agent: %s\n", error.message().c_str());
+  if (!error.advice().empty()) std::fprintf(stderr, "What to do: %s\n", error.advice().c_str());
+  return exit_status(error);
+}
+
+// Says that a stage failed, for the parent of a script and for the shell that opens then.
+int note_failure(Context& context, const Error& error) {
+  std::string text = error.message() + "\n";
+  if (!error.advice().empty()) text += "What to do: " + error.advice() + "\n";
+  [[maybe_unused]] const auto written = write_file(context.state_file("failure"), text);
+  return exit_status(error);
+}
+
+int run_one(const char* name, Context& context) {
+  if (auto ran = run_stage(*find_stage(name), context); !ran) return note_failure(context, ran.error());
+  return 0;
+}
+
+bool known_machine(Context& context) {
+  auto machine = scan_machine();
+  if (machine) context.machine = std::move(*machine);
+  return machine.has_value();
+}
+
+// identify, and where there is a lease from an earlier verb, with it.
+void load_lease(Context& context) {
+  for (const auto& link : context.machine.links)
+    if (const auto text = read_file(context.settings.state + "/lease." + link.name))
+      if (auto lease = parse_lease(*text, link.name)) context.lease = std::move(*lease);
+}
+
+int verb_install(Context& context) {
+  known_machine(context);
+  if (!context.settings.from.empty() && !find_stage(context.settings.from)) {
+    std::string names;
+    for (const auto& stage : stages()) names.append(names.empty() ? "" : " ").append(stage.name);
+    return complain(
+        Error(ErrorKind::usage, std::format("--from: there is no stage `{}`", printable(context.settings.from))).advise("the stages are: " + names));
+  }
+  return install(context);
+}
+
+int verb_network(Context& context) {
+  known_machine(context);
+  return run_one("network", context);
+}
+
+int verb_identify(Context& context) {
+  known_machine(context);
+  load_lease(context);
+  if (auto ran = run_stage(*find_stage("identify"), context); !ran) return note_failure(context, ran.error());
+  const auto& identity = context.identity;
+  const auto show = [](const char* name, const std::string& value, const std::string& source) {
+    std::printf("%-8s %s%s\n", name, value.empty() ? "-" : value.c_str(), source.empty() ? "" : std::format("  (from {})", source).c_str());
+  };
+  show("host", identity.host_name, identity.host_name_source);
+  show("server", identity.server ? identity.server->display() : "", identity.server_source);
+  show("uuid", identity.uuid, "");
+  show("mac", identity.mac, "");
+  show("address", identity.address, "");
+  std::printf("profile candidates, in order:\n");
+  for (const auto& name : lookup_candidates(identity)) std::printf("  hosts/%s.toml, .sh\n", name.c_str());
+  return 0;
+}
+
+Result<> find(Context& context, std::string_view last) {
+  known_machine(context);
+  load_lease(context);
+  for (const auto& stage : stages()) {
+    if (stage.name != "network") TRY(run_stage(stage, context));
+    if (stage.name == last) break;
+    if (stage.name == "profile" && !context.script.empty())
+      return std::unexpected(Error(ErrorKind::invalid, std::format("{} is a host script; it has no plan", context.script_name))
+                                 .advise("run it with sh, or write a profile"));
+  }
+  return {};
+}
+
+int verb_profile(Context& context) {
+  if (auto found = find(context, "profile"); !found) return note_failure(context, found.error());
+  std::printf("%s", to_toml(context.profile).c_str());
+  return 0;
+}
+
+int verb_plan(Context& context) {
+  if (auto found = find(context, "plan"); !found) return note_failure(context, found.error());
+  return 0;
+}
+
+// Profile, plan, and then the first destructive stage. With disk flags no profile is asked for.
+Result<> partition(Context& context) {
+  const auto& settings = context.settings;
+  const bool flags = settings.disk || settings.match || settings.wipe || !settings.partitions.empty();
+  if (!flags) {
+    TRY(find(context, "plan"));
+    return run_stage(*find_stage("partition"), context);
+  }
+  known_machine(context);
+  load_identity(context);
+  context.report.set_identity(context.identity.host_name, context.identity.uuid);
+  if (!settings.profile.empty()) TRY(find_profile(context));
+  TRY(apply_overrides(settings, context.profile));
+  TRY(save_profile(context));
+  TRY(run_stage(*find_stage("plan"), context));
+  return run_stage(*find_stage("partition"), context);
+}
+
+int verb_partition(Context& context) {
+  if (auto ran = partition(context); !ran) return complain(ran.error()), note_failure(context, ran.error());
+  return 0;
+}
+
+Result<> format_one(const Settings& settings) {
+  FormatRequest request;
+  request.path = settings.path;
+  constexpr FormatType all[] = {FormatType::ext2, FormatType::ext3, FormatType::ext4, FormatType::vfat, FormatType::swap};
+  request.type = FormatType::none;
+  for (const auto type : all)
+    if (to_string(type) == settings.type) request.type = type;
+  if (request.type == FormatType::none)
+    return fail(ErrorKind::usage, "--type must be ext2, ext3, ext4, vfat or swap, not `{}`", printable(settings.type));
+  if (request.path.empty()) return fail(ErrorKind::usage, "--path is missing: where shall the file system go?");
+  const Fd device = TRY(open_file(request.path, O_RDWR));
+  const auto end = ::lseek(device.get(), 0, SEEK_END);
+  if (end < 0) return fail_errno("size of {}", request.path);
+  const auto whole = static_cast<std::uint64_t>(end);
+  if (settings.offset) request.offset = TRY_WITHIN(parse_size(*settings.offset), "--offset");
+  if (request.offset >= whole) return fail(ErrorKind::usage, "--offset is behind the end of {} ({})", request.path, format_size(whole));
+  request.size = settings.size ? TRY_WITHIN(parse_size(*settings.size), "--size") : whole - request.offset;
+  if (request.size > whole - request.offset)
+    return fail(ErrorKind::usage, "--size is more than {} has behind the offset ({})", request.path, format_size(whole - request.offset));
+  request.label = settings.label;
+  request.uuid = settings.uuid;
+  return make_filesystem(request);
+}
+
+int verb_format(Context& context) {
+  if (!context.settings.path.empty() || !context.settings.type.empty()) {
+    if (auto made = format_one(context.settings); !made) return complain(made.error());
+    return 0;
+  }
+  if (auto resumed = resume(context); !resumed) return complain(resumed.error());
+  return run_one("format", context);
+}
+
+// Stages that go on with what `partition` saved.
+template <const char* const& name>
+int verb_resumed(Context& context) {
+  if (auto resumed = resume(context); !resumed) return complain(resumed.error());
+  if (auto saved = save_profile(context); !saved) return complain(saved.error());
+  return run_one(name, context);
+}
+constexpr const char* mount_name = "mount";
+constexpr const char* configure_name = "configure";
+
+int verb_pull(Context& context) {
+  // A tree may be pulled into any directory, with no plan in sight.
+  if (auto resumed = resume(context); !resumed && !context.settings.source) return complain(resumed.error());
+  if (auto applied = apply_overrides(context.settings, context.profile); !applied) return complain(applied.error());
+  if (context.have_plan)
+    if (auto saved = save_profile(context); !saved) return complain(saved.error());
+  return run_one("pull", context);
+}
+
+int verb_hooks(Context& context, const char* name) {
+  if (auto resumed = resume(context); !resumed) return complain(resumed.error());
+  if (auto fetched = fetch_hooks(context); !fetched) return complain(fetched.error());
+  return run_one(name, context);
+}
+int verb_pre_install(Context& context) { return verb_hooks(context, "pre-install"); }
+int verb_post_install(Context& context) { return verb_hooks(context, "post-install"); }
+
+int verb_finish(Context& context) {
+  if (auto resumed = resume(context); !resumed) return complain(resumed.error());
+  known_machine(context);
+  if (const int status = run_one("finish", context); status != 0) return status;
+  const auto action = context.profile.finish.on_success;
+  if (auto noted = write_file(context.state_file("finish"), std::string(to_string(action)) + "\n"); !noted) return complain(noted.error());
+  // Under a host script `install` still has a timeline to print, and acts then.
+  if (::getenv("SIGNET_SCRIPT")) return 0;
+  if (auto acted = act(action, context); !acted) return complain(acted.error());
+  return 0;
+}
+
+struct Verb {
+  std::string_view name;
+  std::string_view summary;
+  std::span<const Option* const> options;
+  int (*run)(Context&);
+};
+
+constexpr Verb verbs[] = {
+    {"install", "run every stage, then the finish action", install_options, verb_install},
+    {"network", "bring the links up and get a DHCP lease", network_options, verb_network},
+    {"identify", "say which host this is, which server it asks, and for which profiles", find_options, verb_identify},
+    {"profile", "fetch and check the host's profile; print it with everything it extends", find_options, verb_profile},
+    {"plan", "say what an install would do; change nothing", find_options, verb_plan},
+    {"pre-install", "run the pre_install hooks", tree_options, verb_pre_install},
+    {"partition", "wipe the planned disks and write their partition tables", disk_options, verb_partition},
+    {"format", "make the planned file systems, or one by --type and --path", format_options, verb_format},
+    {"mount", "mount the target tree", tree_options, verb_resumed<mount_name>},
+    {"pull", "download, verify and unpack the image into the target tree", pull_options, verb_pull},
+    {"configure", "make the image this host's own system", configure_options, verb_resumed<configure_name>},
+    {"post-install", "run the post_install hooks inside the target", tree_options, verb_post_install},
+    {"finish", "install the boot loader, unmount, mark the disks complete, act", finish_options, verb_finish},
+};
+
+void print_help() {
+  std::printf("signet-agent " SIGNET_VERSION
+              " installs this machine.\n\nUsage: signet-agent VERB [OPTION]...\n\nVerbs, in the order of an install:\n");
+  for (const auto& verb : verbs) std::printf("  %-13s %s\n", std::string(verb.name).c_str(), std::string(verb.summary).c_str());
+  std::printf(
+      "\n`signet-agent VERB --help` lists a verb's options. Exit status: 0 done, 1 failed, 2 wrong command line.\n"
+      "Events are kept in /run/signet/events.jsonl, one JSON object a line.\n");
+}
+
+int run_verb(const Verb& verb, int argc, char** argv) {
+  Context context;
+  const auto parsed = parse_options(verb.name, verb.options, argc, argv, context.settings);
+  if (!parsed) return complain(parsed.error());
+  if (parsed->help) {
+    std::printf("signet-agent %s: %s.\n\nOptions:\n%s", std::string(verb.name).c_str(), std::string(verb.summary).c_str(),
+                options_text(verb.options).c_str());
+    return 0;
+  }
+  if (auto made = make_state_directory(context.settings.state); !made)
+    return complain(std::move(made).error().advise("name another directory with --state"));
+  if (auto sink = json_lines_sink(context.state_file("events.jsonl"), context.report)) context.report.add(std::move(*sink));
+  if (!context.settings.quiet) context.report.add(console_sink(on_node() ? active_consoles() : std::vector<std::string>()));
+  return verb.run(context);
+}
+
+}  // namespace
+
+bool on_node() { return ::access("/etc/signet/release", F_OK) == 0; }
+
+int run_agent(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);
+  if (argc < 2 || std::string_view(argv[1]) == "--help" || std::string_view(argv[1]) == "-h" || std::string_view(argv[1]) == "help") {
+    print_help();
+    return argc < 2 ? 2 : 0;
+  }
+  const std::string_view name = argv[1];
+  if (name == "--version" || name == "version") {
+    std::printf("signet-agent " SIGNET_VERSION "\n");
+    return 0;
+  }
+  for (const auto& verb : verbs)
+    if (verb.name == name) return run_verb(verb, argc - 1, argv + 1);
+  std::vector<std::string_view> names;
+  for (const auto& verb : verbs) names.push_back(verb.name);
+  const auto near = nearest(name, names);
+  return complain(Error(ErrorKind::usage, std::format("there is no verb `{}`{}", printable(name), near ? "; did you mean `" + *near + "`?" : ""))
+                      .advise("see `signet-agent --help`"));
+}
+
+}  // namespace signet
