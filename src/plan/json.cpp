@@ -1,5 +1,5 @@
 // A plan as JSON, for the verbs that run after `partition`: the file systems' UUIDs and places are decided once.
-#include <yyjson.h>
+#include <jansson.h>
 
 #include <cstdlib>
 #include <memory>
@@ -9,35 +9,20 @@
 namespace signet {
 namespace {
 
-class Writer {
- public:
-  Writer() : document_(yyjson_mut_doc_new(nullptr), yyjson_mut_doc_free) {}
-  yyjson_mut_val* object() { return yyjson_mut_obj(document_.get()); }
-  yyjson_mut_val* array() { return yyjson_mut_arr(document_.get()); }
-  void add(yyjson_mut_val* object, const char* key, const std::string& value) {
-    yyjson_mut_obj_add_strncpy(document_.get(), object, key, value.data(), value.size());
-  }
-  void add(yyjson_mut_val* object, const char* key, std::uint64_t value) { yyjson_mut_obj_add_uint(document_.get(), object, key, value); }
-  void add(yyjson_mut_val* object, const char* key, bool value) { yyjson_mut_obj_add_bool(document_.get(), object, key, value); }
-  void add(yyjson_mut_val* object, const char* key, yyjson_mut_val* value) { yyjson_mut_obj_add_val(document_.get(), object, key, value); }
-  void append(yyjson_mut_val* array, const std::string& value) { yyjson_mut_arr_add_strncpy(document_.get(), array, value.data(), value.size()); }
-  std::string text(yyjson_mut_val* root) {
-    yyjson_mut_doc_set_root(document_.get(), root);
-    std::size_t length = 0;
-    const std::unique_ptr<char, decltype(&std::free)> text(yyjson_mut_write(document_.get(), YYJSON_WRITE_PRETTY, &length), std::free);
-    return text ? std::string(text.get(), length) + "\n" : std::string();
-  }
+using Json = std::unique_ptr<json_t, decltype(&json_decref)>;
 
- private:
-  std::unique_ptr<yyjson_mut_doc, decltype(&yyjson_mut_doc_free)> document_;
-};
+json_t* text(const std::string& value) { return json_stringn_nocheck(value.data(), value.size()); }
+json_t* number(std::uint64_t value) { return json_integer(static_cast<json_int_t>(value)); }
+void add(json_t* object, const char* key, json_t* value) { json_object_set_new(object, key, value); }
 
-std::string string_of(yyjson_val* object, const char* key) {
-  yyjson_val* value = yyjson_obj_get(object, key);
-  return yyjson_is_str(value) ? std::string(yyjson_get_str(value), yyjson_get_len(value)) : std::string();
+std::string string_of(const json_t* object, const char* key) {
+  const json_t* value = json_object_get(object, key);
+  return json_is_string(value) ? std::string(json_string_value(value), json_string_length(value)) : std::string();
 }
 
-std::uint64_t number_of(yyjson_val* object, const char* key) { return yyjson_get_uint(yyjson_obj_get(object, key)); }
+std::uint64_t number_of(const json_t* object, const char* key) { return static_cast<std::uint64_t>(json_integer_value(json_object_get(object, key))); }
+
+bool flag_of(const json_t* object, const char* key) { return json_is_true(json_object_get(object, key)); }
 
 // The enumerator whose to_string() is `text`; the first of `all` if none is.
 template <class Enum, std::size_t size>
@@ -52,26 +37,26 @@ constexpr FormatType formats[] = {FormatType::none, FormatType::ext2, FormatType
 constexpr PartitionType types[] = {PartitionType::linux, PartitionType::esp,  PartitionType::bios, PartitionType::swap,
                                    PartitionType::boot,  PartitionType::home, PartitionType::raid, PartitionType::lvm};
 
-yyjson_mut_val* write_partition(Writer& json, const PlannedPartition& partition) {
-  auto* object = json.object();
-  json.add(object, "number", std::uint64_t{partition.number});
-  json.add(object, "name", partition.name);
-  json.add(object, "type", std::string(to_string(partition.type)));
-  json.add(object, "start", partition.start);
-  json.add(object, "size", partition.size);
-  json.add(object, "format", std::string(to_string(partition.format)));
-  json.add(object, "label", partition.label);
-  json.add(object, "mount", partition.mount);
-  auto* options = json.array();
-  for (const auto& option : partition.options) json.append(options, option);
-  json.add(object, "options", options);
-  json.add(object, "uuid", partition.uuid);
-  json.add(object, "device", partition.device);
-  json.add(object, "in_file", partition.in_file);
+json_t* write_partition(const PlannedPartition& partition) {
+  json_t* object = json_object();
+  add(object, "number", number(partition.number));
+  add(object, "name", text(partition.name));
+  add(object, "type", text(std::string(to_string(partition.type))));
+  add(object, "start", number(partition.start));
+  add(object, "size", number(partition.size));
+  add(object, "format", text(std::string(to_string(partition.format))));
+  add(object, "label", text(partition.label));
+  add(object, "mount", text(partition.mount));
+  json_t* options = json_array();
+  for (const auto& option : partition.options) json_array_append_new(options, text(option));
+  add(object, "options", options);
+  add(object, "uuid", text(partition.uuid));
+  add(object, "device", text(partition.device));
+  add(object, "in_file", json_boolean(partition.in_file));
   return object;
 }
 
-PlannedPartition read_partition(yyjson_val* object) {
+PlannedPartition read_partition(const json_t* object) {
   PlannedPartition partition;
   partition.number = static_cast<unsigned>(number_of(object, "number"));
   partition.name = string_of(object, "name");
@@ -81,72 +66,72 @@ PlannedPartition read_partition(yyjson_val* object) {
   partition.format = enumerator(formats, string_of(object, "format"));
   partition.label = string_of(object, "label");
   partition.mount = string_of(object, "mount");
-  std::size_t index = 0, count = 0;
-  yyjson_val* option = nullptr;
-  yyjson_arr_foreach(yyjson_obj_get(object, "options"), index, count, option) {
-    if (yyjson_is_str(option)) partition.options.emplace_back(yyjson_get_str(option));
+  std::size_t index = 0;
+  json_t* option = nullptr;
+  json_array_foreach(json_object_get(object, "options"), index, option) {
+    if (json_is_string(option)) partition.options.emplace_back(json_string_value(option));
   }
   partition.uuid = string_of(object, "uuid");
   partition.device = string_of(object, "device");
-  partition.in_file = yyjson_get_bool(yyjson_obj_get(object, "in_file"));
+  partition.in_file = flag_of(object, "in_file");
   return partition;
 }
 
 }  // namespace
 
 std::string to_json(const Plan& plan) {
-  Writer json;
-  auto* root = json.object();
-  auto* disks = json.array();
+  const Json root(json_object(), json_decref);
+  json_t* disks = json_array();
   for (const auto& planned : plan.disks) {
-    auto* disk = json.object();
-    json.add(disk, "id", planned.id);
-    json.add(disk, "path", planned.disk.path);
-    json.add(disk, "size", planned.disk.size);
-    json.add(disk, "sector_size", std::uint64_t{planned.disk.sector_size});
-    json.add(disk, "is_file", planned.disk.is_file);
-    json.add(disk, "table", std::string(to_string(planned.table)));
-    json.add(disk, "table_uuid", planned.table_uuid);
-    auto* partitions = json.array();
-    for (const auto& partition : planned.partitions) yyjson_mut_arr_append(partitions, write_partition(json, partition));
-    json.add(disk, "partitions", partitions);
-    yyjson_mut_arr_append(disks, disk);
+    json_t* disk = json_object();
+    add(disk, "id", text(planned.id));
+    add(disk, "path", text(planned.disk.path));
+    add(disk, "size", number(planned.disk.size));
+    add(disk, "sector_size", number(planned.disk.sector_size));
+    add(disk, "is_file", json_boolean(planned.disk.is_file));
+    add(disk, "table", text(std::string(to_string(planned.table))));
+    add(disk, "table_uuid", text(planned.table_uuid));
+    json_t* partitions = json_array();
+    for (const auto& partition : planned.partitions) json_array_append_new(partitions, write_partition(partition));
+    add(disk, "partitions", partitions);
+    json_array_append_new(disks, disk);
   }
-  json.add(root, "disks", disks);
-  json.add(root, "image_source", plan.image_source);
-  json.add(root, "image_sha256", plan.image_sha256);
-  if (plan.image_size) json.add(root, "image_size", *plan.image_size);
-  json.add(root, "grub", plan.boot_loader == BootLoader::grub);
-  json.add(root, "boot_disk", plan.boot_disk);
-  return json.text(root);
+  add(root.get(), "disks", disks);
+  add(root.get(), "image_source", text(plan.image_source));
+  add(root.get(), "image_sha256", text(plan.image_sha256));
+  if (plan.image_size) add(root.get(), "image_size", number(*plan.image_size));
+  add(root.get(), "grub", json_boolean(plan.boot_loader == BootLoader::grub));
+  add(root.get(), "boot_disk", text(plan.boot_disk));
+  const std::unique_ptr<char, decltype(&std::free)> written(json_dumps(root.get(), JSON_INDENT(2)), std::free);
+  return written ? std::string(written.get()) + "\n" : std::string();
 }
 
-Result<Plan> plan_from_json(std::string_view text) {
-  const std::unique_ptr<yyjson_doc, decltype(&yyjson_doc_free)> document(yyjson_read(text.data(), text.size(), YYJSON_READ_NOFLAG), yyjson_doc_free);
-  yyjson_val* root = document ? yyjson_doc_get_root(document.get()) : nullptr;
-  if (!yyjson_is_obj(root)) return fail(ErrorKind::invalid, "the saved plan is not JSON");
+Result<Plan> plan_from_json(std::string_view saved) {
+  json_error_t error{};
+  const Json root(json_loadb(saved.data(), saved.size(), 0, &error), json_decref);
+  if (!json_is_object(root.get())) return fail(ErrorKind::invalid, "the saved plan is not JSON: line {}: {}", error.line, std::string_view(error.text));
   Plan plan;
-  std::size_t index = 0, count = 0;
-  yyjson_val* disk = nullptr;
-  yyjson_arr_foreach(yyjson_obj_get(root, "disks"), index, count, disk) {
+  std::size_t index = 0;
+  json_t* disk = nullptr;
+  json_array_foreach(json_object_get(root.get(), "disks"), index, disk) {
     PlannedDisk planned;
     planned.id = string_of(disk, "id");
     planned.disk.path = string_of(disk, "path");
     planned.disk.size = number_of(disk, "size");
     planned.disk.sector_size = static_cast<std::uint32_t>(number_of(disk, "sector_size"));
-    planned.disk.is_file = yyjson_get_bool(yyjson_obj_get(disk, "is_file"));
+    planned.disk.is_file = flag_of(disk, "is_file");
     planned.table = enumerator(tables, string_of(disk, "table"));
     planned.table_uuid = string_of(disk, "table_uuid");
-    std::size_t number = 0, partitions = 0;
-    yyjson_val* partition = nullptr;
-    yyjson_arr_foreach(yyjson_obj_get(disk, "partitions"), number, partitions, partition) planned.partitions.push_back(read_partition(partition));
+    std::size_t at = 0;
+    json_t* partition = nullptr;
+    json_array_foreach(json_object_get(disk, "partitions"), at, partition) planned.partitions.push_back(read_partition(partition));
     plan.disks.push_back(std::move(planned));
   }
-  plan.image_source = string_of(root, "image_source");
-  plan.image_sha256 = string_of(root, "image_sha256");
-  if (yyjson_val* size = yyjson_obj_get(root, "image_size")) plan.image_size = yyjson_get_uint(size);
-  plan.boot_loader = yyjson_get_bool(yyjson_obj_get(root, "grub")) ? BootLoader::grub : BootLoader::none;
-  plan.boot_disk = string_of(root, "boot_disk");
+  plan.image_source = string_of(root.get(), "image_source");
+  plan.image_sha256 = string_of(root.get(), "image_sha256");
+  if (json_object_get(root.get(), "image_size")) plan.image_size = number_of(root.get(), "image_size");
+  plan.boot_loader = flag_of(root.get(), "grub") ? BootLoader::grub : BootLoader::none;
+  plan.boot_disk = string_of(root.get(), "boot_disk");
   return plan;
 }
 

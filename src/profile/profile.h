@@ -160,10 +160,13 @@ using Diagnostics = std::vector<Diagnostic>;
 /// Fetches the text of a file named in `extends`.
 using LoadText = std::function<Result<std::string>(const Uri&)>;
 
+/// A whole profile says everything that an install needs; a partial one is what verbs of a host script have saved so far.
+enum class Completeness { whole, partial };
+
 /// Parses `text`, which came from `where`, merges what it extends (depth-first, in order; tables merge, arrays replace, this file wins; at most
 /// 16 levels, a loop is an error), checks every key, type and value. All mistakes are reported, in the order of files and lines.
 /// `[[raid]]`, `[[volume_group]]` and `[[luks]]` are known words that this version refuses by name.
-std::expected<Profile, Diagnostics> parse_profile(std::string_view text, const Uri& where, const LoadText& load);
+std::expected<Profile, Diagnostics> parse_profile(std::string_view text, const Uri& where, const LoadText& load, Completeness completeness = Completeness::whole);
 
 /// "name=root,size=rest,type=linux,format=ext4,mount=/" (a verb's --partition), with the keys and values of the TOML inline table.
 /// `options` takes a list joined with '+'.

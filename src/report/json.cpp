@@ -1,7 +1,7 @@
-// Events as JSON lines, by yyjson.
+// Events as JSON lines, by jansson.
 #include <fcntl.h>
+#include <jansson.h>
 #include <time.h>
-#include <yyjson.h>
 
 #include <cstdlib>
 #include <format>
@@ -42,37 +42,29 @@ class JsonLines : public Sink {
 }  // namespace
 
 std::string to_json(const Event& event, std::string_view host, std::string_view id) {
-  const std::unique_ptr<yyjson_mut_doc, decltype(&yyjson_mut_doc_free)> document(yyjson_mut_doc_new(nullptr), yyjson_mut_doc_free);
-  yyjson_mut_doc* doc = document.get();
-  yyjson_mut_val* object = yyjson_mut_obj(doc);
-  yyjson_mut_doc_set_root(doc, object);
-  const auto add = [&](const char* key, std::string_view value) {
-    // JSON is UTF-8 (RFC 8259 §8.1): what is not, is escaped for people before it gets here.
-    const std::string clean = printable(value);
-    yyjson_mut_obj_add_strncpy(doc, object, key, clean.data(), clean.size());
-  };
-  // Lines of a message stay lines; printable() alone would turn each newline into \x0a.
-  const auto add_text = [&](const char* key, std::string_view value) {
+  const std::unique_ptr<json_t, decltype(&json_decref)> object(json_object(), json_decref);
+  const auto add = [&](const char* key, json_t* value) { json_object_set_new(object.get(), key, value); };
+  // JSON is UTF-8 (RFC 8259 §8.1): what is not, is escaped for people before it gets here. Lines of a message stay lines.
+  const auto text = [](std::string_view value) {
     std::string clean;
     for (const auto line : split(value, '\n')) clean.append(clean.empty() ? "" : "\n").append(printable(line));
-    yyjson_mut_obj_add_strncpy(doc, object, key, clean.data(), clean.size());
+    return json_stringn(clean.data(), clean.size());
   };
-  const auto rounded = [](double seconds) { return static_cast<double>(static_cast<std::int64_t>(seconds * 1000 + 0.5)) / 1000; };
-  add("time", timestamp(event.time));
-  yyjson_mut_obj_add_real(doc, object, "uptime", rounded(event.uptime));
-  add("host", host);
-  add("id", id);
-  add("stage", event.stage);
-  add("event", to_string(event.type));
-  if (!event.message.empty()) add_text("message", event.message);
-  if (!event.kind.empty()) add("kind", event.kind);
-  if (!event.advice.empty()) add_text("advice", event.advice);
-  if (event.bytes) yyjson_mut_obj_add_uint(doc, object, "bytes", *event.bytes);
-  if (event.total) yyjson_mut_obj_add_uint(doc, object, "total", *event.total);
-  if (event.type == Event::Type::done || event.type == Event::Type::failed) yyjson_mut_obj_add_real(doc, object, "seconds", rounded(event.seconds));
-  std::size_t length = 0;
-  const std::unique_ptr<char, decltype(&std::free)> text(yyjson_mut_write(doc, YYJSON_WRITE_NOFLAG, &length), std::free);
-  return text ? std::string(text.get(), length) : "{}";
+  const auto rounded = [](double seconds) { return json_real(static_cast<double>(static_cast<std::int64_t>(seconds * 1000 + 0.5)) / 1000); };
+  add("time", text(timestamp(event.time)));
+  add("uptime", rounded(event.uptime));
+  add("host", text(host));
+  add("id", text(id));
+  add("stage", text(event.stage));
+  add("event", text(to_string(event.type)));
+  if (!event.message.empty()) add("message", text(event.message));
+  if (!event.kind.empty()) add("kind", text(event.kind));
+  if (!event.advice.empty()) add("advice", text(event.advice));
+  if (event.bytes) add("bytes", json_integer(static_cast<json_int_t>(*event.bytes)));
+  if (event.total) add("total", json_integer(static_cast<json_int_t>(*event.total)));
+  if (event.type == Event::Type::done || event.type == Event::Type::failed) add("seconds", rounded(event.seconds));
+  const std::unique_ptr<char, decltype(&std::free)> line(json_dumps(object.get(), JSON_COMPACT | JSON_REAL_PRECISION(8)), std::free);
+  return line ? std::string(line.get()) : "{}";
 }
 
 Result<std::unique_ptr<Sink>> json_lines_sink(const std::string& path, const Report& report) {

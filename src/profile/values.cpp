@@ -1,0 +1,160 @@
+#include "profile/values.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+
+#include "base/size.h"
+#include "base/text.h"
+#include "profile/words.h"
+
+namespace signet {
+namespace {
+
+constexpr std::string_view lower_case = "abcdefghijklmnopqrstuvwxyz";
+constexpr std::string_view digits = "0123456789";
+
+bool only(std::string_view text, std::initializer_list<std::string_view> allowed) {
+  return std::ranges::all_of(text, [&](char c) { return std::ranges::any_of(allowed, [&](std::string_view set) { return set.contains(c); }); });
+}
+
+std::unexpected<Error> wrong(std::string_view text, std::string_view what) { return fail(ErrorKind::invalid, "`{}` {}", printable(text), what); }
+
+}  // namespace
+
+Result<SizeRule> parse_size_rule(std::string_view text) {
+  if (text == "rest") return SizeRule{SizeRule::Kind::rest, 0};
+  if (text.ends_with('%')) {
+    const auto percent = parse_unsigned(text.substr(0, text.size() - 1));
+    if (!percent || *percent == 0 || *percent > 100) return wrong(text, "is not a percentage from 1% to 100%");
+    return SizeRule{SizeRule::Kind::percent, *percent};
+  }
+  const auto bytes = parse_size(text);
+  if (!bytes) return fail(ErrorKind::invalid, "{}, or write \"25%\" or \"rest\"", bytes.error().message());
+  if (*bytes == 0) return wrong(text, "is no size for a partition");
+  return SizeRule{SizeRule::Kind::bytes, *bytes};
+}
+
+std::string to_string(const SizeRule& rule) {
+  switch (rule.kind) {
+    case SizeRule::Kind::rest: return "rest";
+    case SizeRule::Kind::percent: return std::format("{}%", rule.value);
+    case SizeRule::Kind::bytes: break;
+  }
+  return format_exact_size(rule.value);
+}
+
+Result<SizeBound> parse_size_bound(std::string_view text) {
+  SizeBound bound;
+  bound.text = text;
+  for (auto part : split(text, ',')) {
+    part = trim(part);
+    const auto compare = part.substr(0, part.find_first_not_of("<>="));
+    const auto size = TRY(parse_size(part.substr(compare.size())));
+    if (compare == ">=") {
+      bound.minimum = std::max(bound.minimum, size);
+    } else if (compare == ">") {
+      bound.minimum = std::max(bound.minimum, size + 1);
+    } else if (compare == "<=") {
+      bound.maximum = std::min(bound.maximum, size);
+    } else if (compare == "<") {
+      bound.maximum = std::min(bound.maximum, size == 0 ? 0 : size - 1);
+    } else if (compare == "=" || compare == "==" || compare.empty()) {
+      bound.minimum = std::max(bound.minimum, size);
+      bound.maximum = std::min(bound.maximum, size);
+    } else {
+      return wrong(text, "is not a bound: write >=100GiB, <2TB, 20GiB, or two of them with a comma");
+    }
+  }
+  if (bound.minimum > bound.maximum) return wrong(text, "is a bound that no disk can meet");
+  return bound;
+}
+
+Result<> check_host_name(std::string_view text) {
+  const bool labels = std::ranges::all_of(split(text, '.'), [](std::string_view label) {
+    return !label.empty() && label.size() <= 63 && !label.starts_with('-') && !label.ends_with('-') && only(to_lower(label), {lower_case, digits, "-"});
+  });
+  if (!labels || text.size() > 253) return wrong(text, "is not a host name (RFC 1123: letters, digits and hyphens, at most 63 between dots)");
+  return {};
+}
+
+Result<> check_mount_point(std::string_view text) {
+  if (!text.starts_with('/')) return wrong(text, "is not an absolute path");
+  if (text != "/" && text.ends_with('/')) return wrong(text, "ends with a slash");
+  const auto parts = split(text.substr(1), '/');
+  for (const auto part : parts)
+    if (part == "." || part == ".." || (part.empty() && text != "/")) return wrong(text, "has empty, `.` or `..` parts");
+  return check_line(text);
+}
+
+Result<> check_sha256(std::string_view text) {
+  if (text.size() != 64 || !only(to_lower(text), {digits, "abcdef"})) return wrong(text, "is not a SHA-256 digest of 64 hexadecimal digits");
+  return {};
+}
+
+Result<> check_label(std::string_view text, FormatType format) {
+  TRY(check_line(text));
+  const std::size_t limit = format == FormatType::vfat ? 11 : format == FormatType::swap ? 15 : 16;
+  if (text.size() > limit) return fail(ErrorKind::invalid, "`{}` is longer than the {} bytes that a {} label may have", text, limit, to_string(format));
+  return {};
+}
+
+Result<> check_partition_name(std::string_view text) {
+  TRY(check_line(text));
+  // Every UTF-8 sequence but its continuation bytes is a UTF-16 unit, those of four bytes are two.
+  const auto units = std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }) + std::ranges::count_if(text, [](char c) { return (c & 0xf8) == 0xf0; });
+  if (text.empty() || units > 36) return wrong(text, "is not a partition name of 1 to 36 characters");
+  return {};
+}
+
+Result<> check_address(std::string_view text, bool with_prefix) {
+  const auto slash = text.find('/');
+  const std::string address(text.substr(0, slash));
+  unsigned char binary[16];
+  const bool v4 = ::inet_pton(AF_INET, address.c_str(), binary) == 1;
+  const bool v6 = !v4 && ::inet_pton(AF_INET6, address.c_str(), binary) == 1;
+  if (!v4 && !v6) return wrong(text, "is not an IPv4 or IPv6 address");
+  if (!with_prefix) return slash == std::string_view::npos ? Result<>() : wrong(text, "must not have a prefix length here");
+  const auto prefix = slash == std::string_view::npos ? std::nullopt : parse_unsigned(text.substr(slash + 1));
+  if (!prefix || *prefix > (v4 ? 32 : 128)) return wrong(text, "needs a prefix length, such as 10.0.0.5/24");
+  return {};
+}
+
+Result<> check_mac(std::string_view text) {
+  const auto parts = split(text, ':');
+  const bool fits = parts.size() == 6 && std::ranges::all_of(parts, [](std::string_view part) { return part.size() == 2 && only(to_lower(part), {digits, "abcdef"}); });
+  if (!fits) return wrong(text, "is not a MAC address such as 52:54:00:12:34:56");
+  return {};
+}
+
+Result<> check_user_name(std::string_view text) {
+  const bool fits = !text.empty() && text.size() <= 32 && only(text, {lower_case, digits, "_-"}) && !only(text.substr(0, 1), {digits, "-"});
+  if (!fits) return wrong(text, "is not a user name (lower-case letters, digits, _ and -, at most 32)");
+  return {};
+}
+
+Result<> check_password_hash(std::string_view text) {
+  if (!text.starts_with('$') || text.contains(':') || text.size() > 384 || !check_line(text))
+    return fail(ErrorKind::invalid, "the password must be a hash as crypt(5) has it (`openssl passwd -6`), not the password itself");
+  return {};
+}
+
+Result<> check_line(std::string_view text) {
+  if (printable(text) != text) return wrong(text, "contains control characters or is not UTF-8");
+  return {};
+}
+
+Result<> check_time_zone(std::string_view text) {
+  const bool fits = !text.empty() && !text.starts_with('/') && !text.contains("..") && only(to_lower(text), {lower_case, digits, "/_+-"});
+  if (!fits) return wrong(text, "is not a time zone such as Europe/Berlin or UTC");
+  return {};
+}
+
+std::string_view to_string(WipeRule rule) { return word_of(wipe_words, rule); }
+std::string_view to_string(TableType table) { return word_of(table_words, table); }
+std::string_view to_string(FormatType format) { return word_of(format_words, format); }
+std::string_view to_string(PartitionType type) { return word_of(type_words, type); }
+std::string_view to_string(FinishAction action) { return word_of(action_words, action); }
+std::optional<FinishAction> parse_finish_action(std::string_view text) { return value_of(action_words, text); }
+
+}  // namespace signet

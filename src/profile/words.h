@@ -1,0 +1,63 @@
+// The words of the profile's enumerations, each with its value; one table for reading, writing and for messages.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "profile/profile.h"
+
+namespace signet {
+
+template <class Enum, std::size_t size>
+using Words = std::array<std::pair<std::string_view, Enum>, size>;
+
+inline constexpr Words<WipeRule, 3> wipe_words = {{{"blank", WipeRule::blank}, {"signet", WipeRule::signet}, {"any", WipeRule::any}}};
+inline constexpr Words<TableType, 2> table_words = {{{"gpt", TableType::gpt}, {"mbr", TableType::mbr}}};
+inline constexpr Words<FormatType, 6> format_words = {{{"none", FormatType::none},
+                                                       {"ext2", FormatType::ext2},
+                                                       {"ext3", FormatType::ext3},
+                                                       {"ext4", FormatType::ext4},
+                                                       {"vfat", FormatType::vfat},
+                                                       {"swap", FormatType::swap}}};
+inline constexpr Words<PartitionType, 8> type_words = {{{"linux", PartitionType::linux},
+                                                        {"esp", PartitionType::esp},
+                                                        {"bios", PartitionType::bios},
+                                                        {"swap", PartitionType::swap},
+                                                        {"boot", PartitionType::boot},
+                                                        {"home", PartitionType::home},
+                                                        {"raid", PartitionType::raid},
+                                                        {"lvm", PartitionType::lvm}}};
+inline constexpr Words<BootLoader, 3> boot_loader_words = {{{"automatic", BootLoader::automatic}, {"grub", BootLoader::grub}, {"none", BootLoader::none}}};
+inline constexpr Words<FinishAction, 6> action_words = {{{"reboot", FinishAction::reboot},
+                                                         {"poweroff", FinishAction::poweroff},
+                                                         {"halt", FinishAction::halt},
+                                                         {"kexec", FinishAction::kexec},
+                                                         {"shell", FinishAction::shell},
+                                                         {"beep", FinishAction::beep}}};
+
+template <class Enum, std::size_t size>
+constexpr std::string_view word_of(const Words<Enum, size>& words, Enum value) {
+  for (const auto& [word, meaning] : words)
+    if (meaning == value) return word;
+  return {};
+}
+
+template <class Enum, std::size_t size>
+constexpr std::optional<Enum> value_of(const Words<Enum, size>& words, std::string_view text) {
+  for (const auto& [word, meaning] : words)
+    if (word == text) return meaning;
+  return std::nullopt;
+}
+
+/// "blank, signet or any".
+template <class Enum, std::size_t size>
+std::string list_of(const Words<Enum, size>& words) {
+  std::string text;
+  for (std::size_t i = 0; i < size; ++i) text.append(i == 0 ? "" : i + 1 == size ? " or " : ", ").append(words[i].first);
+  return text;
+}
+
+}  // namespace signet
