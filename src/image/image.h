@@ -1,9 +1,9 @@
 // image/: decode an image and write it into the target tree.
 //
 // Three threads at work at once: fetch/ downloads (and hashes) into a bounded buffer, one decodes (libarchive's filters: zstd, gzip, xz, none, told
-// by magic number) into a bounded buffer, one reads the tar members and writes files. Ownership, modes, times, hard links, symbolic links, device nodes,
-// FIFOs, extended attributes (capabilities, ACLs) and holes are kept. No member can touch anything outside the root: names are walked component by
-// component with O_NOFOLLOW, and a member that would leave (`..`, absolute, through a symbolic link) is an error, not a skip.
+// by magic number) into a bounded buffer, one reads the tar members and writes files. Ownership, modes, times, hard links, symbolic links, device
+// nodes, FIFOs, extended attributes (capabilities, ACLs) and holes are kept. No member can touch anything outside the root: names are walked
+// component by component with O_NOFOLLOW, and a member that would leave (`..`, absolute, through a symbolic link) is an error, not a skip.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct TreeStatistics {
 };
 
 struct TreeOptions {
-  bool keep_owner = true;   // chown(2) to the numeric ids of the archive; false for tests without root
+  bool keep_owner = true;        // chown(2) to the numeric ids of the archive; false for tests without root
   std::size_t buffer = 8 << 20;  // bytes that may wait between decoder and writer
   /// Called now and then from the writing thread with what has been written so far.
   std::function<void(const TreeStatistics&)> on_progress = {};
