@@ -15,10 +15,10 @@
 namespace signet {
 
 struct ConfigureInputs {
-  std::string root;             // the target tree, mounted
+  std::string root;  // the target tree, mounted
   const Profile& profile;
   const Plan& plan;
-  std::string host_name;        // from profile or identify; empty: as in the image
+  std::string host_name;  // from profile or identify; empty: as in the image
 };
 
 /// Host name and hosts, fstab by UUID, network (ifupdown, systemd-networkd, NetworkManager, netplan: what the image uses), machine-id and SSH
@@ -43,6 +43,7 @@ class ChrootMounts {
 };
 
 /// Runs a script's text inside the target with its own /bin/sh (a post_install hook); its output goes to the report line by line.
-Result<> run_in_target(const std::string& root, const std::string& name, const std::string& script, const std::vector<std::string>& environment, Report& report);
+Result<> run_in_target(const std::string& root, const std::string& name, const std::string& script, const std::vector<std::string>& environment,
+                       Report& report);
 
 }  // namespace signet

@@ -231,7 +231,7 @@ Result<> TreeWriter::write_symlink(archive_entry* entry, int parent, const std::
 
 Result<> TreeWriter::write_node(archive_entry* entry, int parent, const std::string& name, const Metadata& metadata) {
   const mode_t mode = archive_entry_filetype(entry) | (metadata.mode & 0777);
-  const dev_t device = ::makedev(archive_entry_rdevmajor(entry), archive_entry_rdevminor(entry));
+  const dev_t device = makedev(archive_entry_rdevmajor(entry), archive_entry_rdevminor(entry));
   if (::mknodat(parent, name.c_str(), mode, device) != 0) {
     if (errno != EEXIST) return fail_errno("make device node or FIFO");
     TRY(remove_existing(parent, name));
