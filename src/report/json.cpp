@@ -22,7 +22,7 @@ std::string timestamp(std::chrono::system_clock::time_point time) {
   ::gmtime_r(&seconds, &parts);
   char date[32];
   ::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
-  return std::format("{}.{:03}Z", date, since % 1000);
+  return std::format("{}.{:03}Z", std::string_view(date), since % 1000);
 }
 
 class JsonLines : public Sink {

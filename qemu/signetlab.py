@@ -1,0 +1,241 @@
+"""Machines and servers for the demo, for tests and for trying things by hand: QEMU, nginx, pexpect; nothing of the host but loopback is used."""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import pexpect
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+OUT = TOP / "build" / "out"
+HOST = "10.0.2.2"  # this machine's loopback, as a guest on QEMU's user network sees it
+CACHE = pathlib.Path(os.environ.get("SIGNET_CACHE") or pathlib.Path.home() / ".cache" / "signet")
+
+
+class LabError(Exception):
+    """Something that a person is told in one line."""
+
+
+def accelerator():
+    """'kvm' where qemu/accel has seen it work, else 'tcg'."""
+    return subprocess.run([TOP / "qemu/accel"], stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """nginx on loopback, serving one directory; ends with the `with` block."""
+
+    def __init__(self, root, port=None, certificate=None, key=None, extra=""):
+        self.root = pathlib.Path(root).resolve()
+        self.port = port or free_port()
+        self.scheme = "https" if certificate else "http"
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="signet-server-"))
+        tls = f"ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3;" if certificate else ""
+        user = "user root;" if os.getuid() == 0 else ""
+        (self.directory / "nginx.conf").write_text(f"""
+            {user} worker_processes 1; daemon off; pid {self.directory}/pid; error_log {self.directory}/error.log;
+            events {{ worker_connections 256; }}
+            http {{
+              access_log {self.directory}/access.log; default_type application/octet-stream; sendfile on; tcp_nopush on;
+              client_body_temp_path {self.directory}; proxy_temp_path {self.directory}; fastcgi_temp_path {self.directory};
+              uwsgi_temp_path {self.directory}; scgi_temp_path {self.directory};
+              server {{ listen 127.0.0.1:{self.port}{" ssl" if certificate else ""}; {tls} root {self.root}; {extra} }}
+            }}
+            """)
+        nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        if not nginx:
+            raise LabError("nginx is not installed; run toolchain/bootstrap")
+        self.process = subprocess.Popen([nginx, "-e", f"{self.directory}/error.log", "-c", f"{self.directory}/nginx.conf"], stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    log = (self.directory / "error.log").read_text() if (self.directory / "error.log").exists() else ""
+                    self.close()
+                    raise LabError(f"nginx does not start: {log.strip()}") from None
+                time.sleep(0.05)
+
+    def url(self, host="127.0.0.1"):
+        return f"{self.scheme}://{host}:{self.port}/"
+
+    def requests(self):
+        return (self.directory / "access.log").read_text()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def disk_arguments(disks):
+    """virtio disks; each is a path or (path, extra device properties)."""
+    arguments = []
+    for number, disk in enumerate(disks):
+        path, properties = disk if isinstance(disk, tuple) else (disk, "")
+        form = "qcow2" if str(path).endswith(".qcow2") else "raw"
+        arguments += ["-drive", f"file={path},if=none,id=disk{number},format={form},cache=unsafe,discard=unmap"]
+        arguments += ["-device", f"virtio-blk-pci,drive=disk{number},bootindex={number + 1}" + (f",{properties}" if properties else "")]
+    return arguments
+
+
+def qemu_command(disks=(), kernel=None, initrd=None, append="", memory=512, cpus=2, network="user", hostname=None, pxe=None, extra=()):
+    """A QEMU command line: serial console on standard input and output, no screen. `pxe` is a directory for TFTP with a boot.ipxe in it."""
+    mode = accelerator()
+    command = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-serial", "stdio", "-machine", "q35", "-accel", mode + (",thread=multi" if mode == "tcg" else "")]
+    command += ["-cpu", "host" if mode == "kvm" else "max", "-smp", str(cpus), "-m", str(memory), "-device", "virtio-rng-pci"]
+    command += disk_arguments(disks)
+    if network == "user":
+        options = "user,id=net0" + (f",hostname={hostname}" if hostname else "") + (f",tftp={pxe},bootfile=boot.ipxe" if pxe else "")
+        command += ["-netdev", options, "-device", "virtio-net-pci,netdev=net0" + (",bootindex=100" if pxe else ",romfile=")]
+    elif network == "dead":
+        # A link with a carrier and nobody behind it.
+        command += ["-netdev", "hubport,id=net0,hubid=0", "-device", "virtio-net-pci,netdev=net0,romfile="]
+    if kernel:
+        command += ["-kernel", str(kernel), "-initrd", str(initrd), "-append", append]
+    return command + list(extra)
+
+
+def write_pxe(directory, append, kernel=OUT / "vmlinuz", initrd=OUT / "initrd.img"):
+    """A TFTP directory that QEMU's iPXE ROM boots from."""
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.copy(kernel, directory / "vmlinuz")
+    shutil.copy(initrd, directory / "initrd.img")
+    (directory / "boot.ipxe").write_text(f"#!ipxe\nkernel vmlinuz initrd=initrd.img {append}\ninitrd initrd.img\nboot\n")
+    return directory
+
+
+class Guest:
+    """A running machine whose serial console is spoken with."""
+
+    def __init__(self, command, log, echo=False, timeout=120):
+        self.log = open(log, "wb")
+        self.console = pexpect.spawn(command[0], command[1:], timeout=timeout, maxread=65536, echo=False)
+        self.console.logfile_read = Tee(self.log, sys.stdout.buffer) if echo else self.log
+        self.started = time.monotonic()
+
+    def expect(self, pattern, timeout=None, what=None):
+        """Waits for a pattern (bytes regular expression, or a list of them); the index of the one that came."""
+        patterns = pattern if isinstance(pattern, list) else [pattern]
+        try:
+            return self.console.expect(patterns, timeout=timeout or -1)
+        except pexpect.TIMEOUT:
+            raise LabError(f"waited {timeout or self.console.timeout} s for {what or patterns!r}; the console ends with: {self.tail()}") from None
+        except pexpect.EOF:
+            raise LabError(f"the machine went off before {what or patterns!r}; the console ends with: {self.tail()}") from None
+
+    def tail(self, size=600):
+        return (self.console.before or b"")[-size:].decode(errors="replace").strip() if isinstance(self.console.before, bytes) else ""
+
+    @property
+    def before(self):
+        return self.console.before.decode(errors="replace")
+
+    @property
+    def match(self):
+        return self.console.match
+
+    def send(self, line):
+        self.console.sendline(line)
+
+    def run(self, line, prompt=rb"signet:[^\r\n]*[#$] ", timeout=60):
+        """Types a command at a shell's prompt; what it prints."""
+        marker = "=end="
+        self.send(f"{line}; echo {marker[:2]}''{marker[2:]}$?")
+        self.expect(marker.encode() + rb"(\d+)", timeout)
+        text, status = self.before, int(self.match.group(1))
+        self.expect(prompt, timeout)
+        return text.split("\n", 1)[1].replace("\r", "") if "\n" in text else "", status
+
+    def wait_off(self, timeout):
+        """Waits until the machine has switched itself off."""
+        try:
+            self.console.expect(pexpect.EOF, timeout=timeout)
+        except pexpect.TIMEOUT:
+            raise LabError(f"the machine is still on after {timeout} s; the console ends with: {self.tail()}") from None
+        self.console.close()
+
+    def close(self):
+        if self.console.isalive():
+            self.console.kill(signal.SIGTERM)
+            deadline = time.monotonic() + 3
+            while self.console.isalive() and time.monotonic() < deadline:
+                time.sleep(0.05)
+        self.console.close(force=True)
+        self.log.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Tee:
+    """Writes to several files at once."""
+
+    def __init__(self, *files):
+        self.files = files
+
+    def write(self, data):
+        for file in self.files:
+            file.write(data)
+
+    def flush(self):
+        for file in self.files:
+            file.flush()
+
+
+def blank_disk(path, size):
+    """A sparse image file; `size` as qemu-img has it ("8G")."""
+    form = "qcow2" if str(path).endswith(".qcow2") else "raw"
+    subprocess.run(["qemu-img", "create", "-q", "-f", form, str(path), size], check=True)
+    return path
+
+
+def image():
+    """The directory with debian-13.tar.zst, made if it is not cached."""
+    return pathlib.Path(subprocess.run([TOP / "qemu/image"], stdout=subprocess.PIPE, check=True, text=True).stdout.strip())
+
+
+def link_image(tree):
+    """Puts the Debian image below a server tree; its SHA-256."""
+    made = image()
+    (tree / "images").mkdir(parents=True, exist_ok=True)
+    (tree / "images/debian-13.tar.zst").symlink_to(made / "debian-13.tar.zst")
+    return (made / "debian-13.tar.zst.sha256").read_text().split()[0]
+
+
+def server_tree(directory):
+    """A copy of qemu/tree with the Debian image in it, ready to be served; its path."""
+    tree = pathlib.Path(directory)
+    shutil.copytree(TOP / "qemu/tree", tree)
+    sha256 = link_image(tree)
+    for path in (tree / "hosts").iterdir():
+        path.write_text(path.read_text().replace("@SHA256@", sha256))
+    return tree
