@@ -5,23 +5,9 @@ jobs=$(nproc)
 export SOURCE_DATE_EPOCH=1700000000
 prefix_map="-ffile-prefix-map=$work=/src -ffile-prefix-map=$cache=/cache"
 sections="-ffunction-sections -fdata-sections"
-if [ "$flavour" = target ]; then
-  CC=$sysroot/bin/x86_64-linux-musl-cc
-  CXX=$sysroot/bin/x86_64-linux-musl-c++
-  small="-Os $sections $prefix_map -fno-asynchronous-unwind-tables -fno-unwind-tables"
-  fast="-O2 $sections $prefix_map -fno-asynchronous-unwind-tables -fno-unwind-tables"
-  host=x86_64-linux-musl
-else
-  CC=clang-19
-  CXX=clang++-19
-  small="-O1 -g $prefix_map -fno-omit-frame-pointer -fsanitize=address"
-  fast=$small
-  host=x86_64-linux-gnu
-  small+=" -I$sysroot/usr/include -L$sysroot/usr/lib"
-  fast=$small
-fi
+. "$top/toolchain/flags-$flavour.sh"
 AR=llvm-ar-19 RANLIB=llvm-ranlib-19 NM=llvm-nm-19 STRIP=llvm-strip-19
-export CC CXX AR RANLIB NM STRIP
+export CC AR RANLIB NM STRIP
 export PKG_CONFIG_LIBDIR=$sysroot/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$sysroot
 
 # source_of NAME: a writable copy of a pinned source in the current directory, named after it.
