@@ -1,0 +1,38 @@
+# Shared by the integration tests: a scratch directory, the agent, and checks that say what was checked. To be sourced; the script has `set -euo pipefail`.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+agent=${SIGNET_AGENT:-$top/build/out/signet-agent}
+work=$(mktemp -d)
+mounts=()
+
+clean_up() {
+  local place
+  for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do umount "${mounts[i]}" 2>/dev/null || true; done
+  for place in $(awk -v work="$work" 'index($2, work) == 1 { print $2 }' /proc/mounts | sort -r); do umount "$place" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap clean_up EXIT
+
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+ok() { echo "ok: $*"; }
+
+needs_root() {
+  [ "$(id -u)" = 0 ] || {
+    echo "this test mounts file systems and needs root"
+    exit 77
+  }
+}
+
+# mount_image FILE PLACE [OPTIONS]: by a loop device.
+mount_image() {
+  mkdir -p "$2"
+  mount -o "loop${3:+,$3}" "$1" "$2"
+  mounts+=("$2")
+}
+unmount() {
+  umount "$1"
+  unset 'mounts[-1]'
+}
