@@ -147,12 +147,11 @@ Result<std::string> mount_stage(Context& context) {
 }
 
 Result<std::string> pull_stage(Context& context) {
-  // With a plan the image is the plan's; without one (a tree on its own) it is the flags'.
-  std::string source_text = context.settings.source.value_or(context.profile.image.source);
-  if (source_text.empty()) source_text = context.plan.image_source;
-  if (source_text.empty())
-    return std::unexpected(Error(ErrorKind::usage, "no image is named").advise("give --source URI, or image.source in the profile"));
-  const auto sha256 = context.settings.sha256.value_or(context.profile.image.sha256);
+  // The flags have been put over the profile; a plan alone knows its image too.
+  const bool from_plan = context.profile.image.source.empty();
+  const auto& source_text = from_plan ? context.plan.image_source : context.profile.image.source;
+  const auto& sha256 = from_plan ? context.plan.image_sha256 : context.profile.image.sha256;
+  if (source_text.empty()) return std::unexpected(Error(ErrorKind::usage, "no image is named").advise("give --source URI, or image.source in the profile"));
   const auto uri = TRY(parse_uri(source_text));
   struct stat status{};
   if (::stat(context.settings.root.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))

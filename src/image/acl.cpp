@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "base/text.h"
+
 namespace signet {
 namespace {
 
@@ -34,19 +36,22 @@ void put(std::vector<std::byte>& out, std::uint32_t value, unsigned bytes) {
 
 const char* acl_attribute(AclKind kind) { return kind == AclKind::access ? "system.posix_acl_access" : "system.posix_acl_default"; }
 
-std::vector<std::byte> encode_acl(archive_entry* entry, AclKind kind) {
+Result<std::vector<std::byte>> encode_acl(archive_entry* entry, AclKind kind) {
   const int wanted = kind == AclKind::access ? ARCHIVE_ENTRY_ACL_TYPE_ACCESS : ARCHIVE_ENTRY_ACL_TYPE_DEFAULT;
   std::vector<AclEntry> entries;
   // libarchive counts the three entries of a plain mode only if there are more.
-  if (archive_entry_acl_reset(entry, wanted) == 0) return {};
+  if (archive_entry_acl_reset(entry, wanted) == 0) return std::vector<std::byte>();
   int type = 0, permissions = 0, tag = 0, id = 0;
   const char* name = nullptr;
   while (archive_entry_acl_next(entry, wanted, &type, &permissions, &tag, &id, &name) == ARCHIVE_OK) {
     AclEntry each{tag_code(tag), static_cast<std::uint16_t>(permissions & 7), UINT32_MAX};
-    if (tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP) each.id = static_cast<std::uint32_t>(id);
+    if (tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP) {
+      if (id == -1) return fail(ErrorKind::invalid, "its ACL names `{}` without a number; make the image with tar --numeric-owner", printable(name ? name : "?"));
+      each.id = static_cast<std::uint32_t>(id);
+    }
     entries.push_back(each);
   }
-  if (entries.empty()) return {};
+  if (entries.empty()) return std::vector<std::byte>();
   std::ranges::sort(entries, {}, [](const AclEntry& each) { return std::pair(each.tag, each.id); });
   std::vector<std::byte> out;
   put(out, 2, 4);  // version

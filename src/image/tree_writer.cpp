@@ -70,7 +70,7 @@ Result<TreeWriter::Metadata> TreeWriter::metadata_of(archive_entry* entry) {
     metadata.attributes.push_back({name, {bytes, bytes + size}});
   }
   for (const auto kind : {AclKind::access, AclKind::default_entries})
-    if (auto acl = encode_acl(entry, kind); !acl.empty()) metadata.attributes.push_back({acl_attribute(kind), std::move(acl)});
+    if (auto acl = TRY(encode_acl(entry, kind)); !acl.empty()) metadata.attributes.push_back({acl_attribute(kind), std::move(acl)});
   return metadata;
 }
 
@@ -245,7 +245,7 @@ Result<> TreeWriter::write(archive* reader, archive_entry* entry) {
   if (!path) path = archive_entry_pathname_utf8(entry);
   const auto components = TRY(member_components(path ? path : ""));
   const auto context = std::format("member {}", printable(path));
-  auto metadata = TRY(metadata_of(entry));
+  auto metadata = TRY_WITHIN(metadata_of(entry), context);
   ++statistics_.members;
 
   const auto type = archive_entry_filetype(entry);

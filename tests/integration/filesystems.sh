@@ -9,7 +9,7 @@ uuid=12345678-9abc-4def-8123-456789abcdef
 
 # The superblock without what must differ: times, the hash seed, and the checksums over those.
 superblock() {
-  dumpe2fs -h "$1" 2>/dev/null | grep -Ev '^(Filesystem created|Last write time|Last checked|Directory Hash Seed|Checksum|Journal checksum|Lifetime writes|Last mounted on|Filesystem features|Journal features|Free (blocks|inodes)|Checksum seed|First orphan|Overhead clusters)'
+  dumpe2fs -h "$1" 2>/dev/null | grep -Ev '^(Filesystem created|Last write time|Last checked|Directory Hash Seed|Checksum:|Journal checksum:|Lifetime writes|Filesystem features)'
 }
 features() { dumpe2fs -h "$1" 2>/dev/null | sed -n 's/^Filesystem features: *//p' | tr ' ' '\n' | grep -v '^$' | sort | tr '\n' ' '; }
 
@@ -54,6 +54,7 @@ for size in 8M 64M 511M 512M 4G 40G; do
   fsck.vfat -n "$work/fat.img" >"$work/fsck" 2>&1 || fail "vfat $size: fsck.vfat: $(cat "$work/fsck")"
   [ "$(blkid -p -o value -s UUID "$work/fat.img")" = 1A2B-3C4D ] || fail "vfat $size: UUID $(blkid -p "$work/fat.img")"
   [ "$(blkid -p -o value -s LABEL "$work/fat.img")" = SIGNET ] || fail "vfat $size: label"
+  grep -qw vfat /proc/filesystems || continue
   mount_image "$work/fat.img" "$work/mnt"
   mkdir -p "$work/mnt/EFI/BOOT"
   head -c 3000000 /dev/urandom >"$work/mnt/EFI/BOOT/BOOTX64.EFI"
@@ -65,7 +66,7 @@ for size in 8M 64M 511M 512M 4G 40G; do
   unmount "$work/mnt"
   rm -f "$work/fat.img"
 done
-ok "vfat of 8 MiB to 40 GiB: fsck.vfat finds nothing, the kernel reads and writes it"
+ok "vfat of 8 MiB to 40 GiB: fsck.vfat finds nothing$(grep -qw vfat /proc/filesystems && echo ", the kernel reads and writes it")"
 
 truncate -s 64M "$work/swap.img"
 "$agent" format --type swap --path "$work/swap.img" --label swap --uuid "$uuid" --state "$work/state"

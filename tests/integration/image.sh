@@ -36,8 +36,8 @@ chmod 0 from/dir/empty
 cp /bin/true from/dir/capable
 setcap cap_net_raw+ep from/dir/capable
 setfattr -n user.note -v hello from/dir/file
-setfacl -m u:1000:rwx,g:1001:r from/dir/suid
-setfacl -d -m u:1000:rwx from/set
+setfacl -m u:4321:rwx,g:4322:r from/dir/suid
+setfacl -d -m u:4321:rwx from/set
 head -c 5000000 /dev/urandom >from/dir/big
 touch -d '1999-12-31 23:59:59.123456789' from/dir/big from/deep/er
 touch -h -d '2001-02-03 04:05:06' from/deep/soft
@@ -61,7 +61,7 @@ manifest theirs >"$work/theirs"
 for kind in tar tar.zst tar.gz tar.xz; do
   rm -rf ours
   mkdir ours
-  "$agent" pull --source "$work/image.$kind" --sha256 "$(sha256sum "$work/image.$kind" | cut -d' ' -f1)" --root ours --state "$work/state" --quiet || fail "pull of .$kind"
+  "$agent" pull --source "$work/image.$kind" --sha256 "$(sha256sum "$work/image.$kind" | cut -d' ' -f1)" --root ours --state "$work/state" >"$work/out" 2>&1 || fail "pull of .$kind: $(cat "$work/out")"
   manifest ours >"$work/ours"
   diff "$work/theirs" "$work/ours" >"$work/diff" || fail ".$kind differs from what GNU tar makes of it: $(head -n 20 "$work/diff")"
   ok ".$kind: owners, modes, times, links, nodes, attributes, ACLs, capabilities and holes are as GNU tar makes them"

@@ -7,6 +7,7 @@ mounts=()
 
 clean_up() {
   local place
+  cd /
   for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do umount "${mounts[i]}" 2>/dev/null || true; done
   for place in $(awk -v work="$work" 'index($2, work) == 1 { print $2 }' /proc/mounts | sort -r); do umount "$place" 2>/dev/null || true; done
   rm -rf "$work"
