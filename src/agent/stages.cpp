@@ -151,7 +151,8 @@ Result<std::string> pull_stage(Context& context) {
   const bool from_plan = context.profile.image.source.empty();
   const auto& source_text = from_plan ? context.plan.image_source : context.profile.image.source;
   const auto& sha256 = from_plan ? context.plan.image_sha256 : context.profile.image.sha256;
-  if (source_text.empty()) return std::unexpected(Error(ErrorKind::usage, "no image is named").advise("give --source URI, or image.source in the profile"));
+  if (source_text.empty())
+    return std::unexpected(Error(ErrorKind::usage, "no image is named").advise("give --source URI, or image.source in the profile"));
   const auto uri = TRY(parse_uri(source_text));
   struct stat status{};
   if (::stat(context.settings.root.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))

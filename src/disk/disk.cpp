@@ -46,10 +46,11 @@ Result<> wipe(const PlannedDisk& planned, const std::vector<Region>& old_partiti
 Result<> wait_for_nodes(const PlannedDisk& planned) {
   const auto deadline = std::chrono::steady_clock::now() + node_limit;
   for (const auto& partition : planned.partitions) {
-    struct stat status {};
+    struct stat status{};
     while (::stat(partition.device.c_str(), &status) != 0) {
       if (std::chrono::steady_clock::now() >= deadline)
-        return fail(ErrorKind::io, "{}: the kernel has the new table, but {} did not appear within {} s", planned.disk.path, partition.device, node_limit.count());
+        return fail(ErrorKind::io, "{}: the kernel has the new table, but {} did not appear within {} s", planned.disk.path, partition.device,
+                    node_limit.count());
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
   }
@@ -64,7 +65,8 @@ Result<> partition_disk(const PlannedDisk& planned, Report& report) {
   std::vector<Region> old_partitions;
   if (const auto before = PartitionTable::open(disk, true)) old_partitions = before->partitions();
   TRY(wipe(planned, old_partitions));
-  TRY(write_mark(disk.path, {.version = SIGNET_VERSION, .host = report.host(), .table = planned.table_uuid, .time = std::time(nullptr), .complete = false}));
+  TRY(write_mark(disk.path,
+                 {.version = SIGNET_VERSION, .host = report.host(), .table = planned.table_uuid, .time = std::time(nullptr), .complete = false}));
   auto table = TRY(PartitionTable::open(disk, false));
   TRY(table.write(planned));
   if (disk.is_file) return {};

@@ -55,7 +55,8 @@ Result<PartitionTable> PartitionTable::open(const Disk& disk, bool read_only) {
   if (!table.context_) return fail(ErrorKind::io, "{}: out of memory", disk.path);
   fdisk_disable_dialogs(table.context_.get(), 1);
   if (disk.is_file) fdisk_save_user_sector_size(table.context_.get(), disk.sector_size, disk.sector_size);
-  if (const int code = fdisk_assign_device(table.context_.get(), disk.path.c_str(), read_only); code != 0) return failed(code, std::format("open {}", disk.path));
+  if (const int code = fdisk_assign_device(table.context_.get(), disk.path.c_str(), read_only); code != 0)
+    return failed(code, std::format("open {}", disk.path));
   return table;
 }
 
@@ -77,7 +78,8 @@ Result<> PartitionTable::write(const PlannedDisk& planned) {
   fdisk_context* context = context_.get();
   const bool gpt = planned.table == TableType::gpt;
   const auto sector = std::uint64_t{fdisk_get_sector_size(context)};
-  if (const int code = fdisk_create_disklabel(context, gpt ? "gpt" : "dos"); code != 0) return failed(code, std::format("make a {} table on {}", to_string(planned.table), path_));
+  if (const int code = fdisk_create_disklabel(context, gpt ? "gpt" : "dos"); code != 0)
+    return failed(code, std::format("make a {} table on {}", to_string(planned.table), path_));
 
   std::string id = planned.table_uuid;
   fdisk_set_ask(context, answer_disk_id, &id);
@@ -98,7 +100,8 @@ Result<> PartitionTable::write(const PlannedDisk& planned) {
     const int typed = type ? fdisk_partition_set_type(partition.get(), type) : -EINVAL;
     if (type) fdisk_unref_parttype(type);
     if (typed != 0) return failed(typed, std::format("partition {} of {}: set its type", each.number, path_));
-    if (const int code = fdisk_add_partition(context, partition.get(), nullptr); code != 0) return failed(code, std::format("add partition {} ({}) to {}", each.number, each.name, path_));
+    if (const int code = fdisk_add_partition(context, partition.get(), nullptr); code != 0)
+      return failed(code, std::format("add partition {} ({}) to {}", each.number, each.name, path_));
   }
   // Some BIOSes start nothing from an MBR disk on which no partition is active; without boot code in the MBR it does no harm.
   if (!gpt)
@@ -108,13 +111,15 @@ Result<> PartitionTable::write(const PlannedDisk& planned) {
   if (const int code = fdisk_write_disklabel(context); code != 0) return failed(code, std::format("write the partition table of {}", path_));
   const auto written = partitions();
   bool same = written.size() == planned.partitions.size();
-  for (std::size_t i = 0; same && i < written.size(); ++i) same = written[i].start == planned.partitions[i].start && written[i].size == planned.partitions[i].size;
+  for (std::size_t i = 0; same && i < written.size(); ++i)
+    same = written[i].start == planned.partitions[i].start && written[i].size == planned.partitions[i].size;
   if (!same) return fail(ErrorKind::io, "{}: the partition table that was written is not the planned one", path_);
   return {};
 }
 
 Result<> PartitionTable::reread() {
-  if (const int code = fdisk_reread_partition_table(context_.get()); code != 0) return failed(code, std::format("make the kernel read the new partition table of {}", path_));
+  if (const int code = fdisk_reread_partition_table(context_.get()); code != 0)
+    return failed(code, std::format("make the kernel read the new partition table of {}", path_));
   return {};
 }
 

@@ -22,11 +22,11 @@ struct Usage {
 };
 constexpr std::uint64_t TiB = 1024 * GiB;
 constexpr Usage usages[] = {
-    {3 * MiB, 1024, 8192},         // floppy
-    {512 * MiB, 1024, 4096},       // small
-    {4 * TiB, 4096, 16384},        // default
-    {16 * TiB, 4096, 32768},       // big
-    {UINT64_MAX, 4096, 65536},     // huge
+    {3 * MiB, 1024, 8192},      // floppy
+    {512 * MiB, 1024, 4096},    // small
+    {4 * TiB, 4096, 16384},     // default
+    {16 * TiB, 4096, 32768},    // big
+    {UINT64_MAX, 4096, 65536},  // huge
 };
 constexpr unsigned inode_size = 256;
 constexpr unsigned log_groups_per_flex = 4;  // 16 groups
@@ -90,7 +90,8 @@ class Maker {
     TRY(step(ext2fs_allocate_tables(fs()), "place the group tables"));
     TRY(step(ext2fs_convert_subcluster_bitmap(fs(), &fs()->block_map), "set up the block bitmap"));
     blk64_t overhead = 0;
-    TRY(step(ext2fs_count_used_clusters(fs(), fs()->super->s_first_data_block, ext2fs_blocks_count(fs()->super) - 1, &overhead), "count the overhead"));
+    TRY(step(ext2fs_count_used_clusters(fs(), fs()->super->s_first_data_block, ext2fs_blocks_count(fs()->super) - 1, &overhead),
+             "count the overhead"));
     TRY(wipe_end());
     TRY(write_inode_tables());
     TRY(make_directories());
@@ -155,8 +156,8 @@ class Maker {
     return step(ext2fs_zero_blocks2(fs(), start, static_cast<int>(blocks - start), nullptr, nullptr), "write to the end of the partition");
   }
 
-  // With checksummed group descriptors the kernel zeroes unused inode tables in the background after the first mount (lazy_itable_init); without, all of
-  // them are zeroed here.
+  // With checksummed group descriptors the kernel zeroes unused inode tables in the background after the first mount (lazy_itable_init); without, all
+  // of them are zeroed here.
   Result<> write_inode_tables() {
     const bool lazy = ext2fs_has_group_desc_csum(fs());
     for (dgrp_t group = 0; group < fs()->group_desc_count; ++group) {
@@ -168,7 +169,9 @@ class Maker {
         ext2fs_bg_flags_set(fs(), group, EXT2_BG_INODE_ZEROED);
         ext2fs_group_desc_csum_set(fs(), group);
       }
-      if (blocks > 0) TRY(step(ext2fs_zero_blocks2(fs(), ext2fs_inode_table_loc(fs(), group), static_cast<int>(blocks), nullptr, nullptr), "write the inode tables"));
+      if (blocks > 0)
+        TRY(step(ext2fs_zero_blocks2(fs(), ext2fs_inode_table_loc(fs(), group), static_cast<int>(blocks), nullptr, nullptr),
+                 "write the inode tables"));
     }
     if (!ext2fs_has_feature_metadata_csum(fs()->super)) return {};
     // Reserved inodes are read before they are used, so their checksums must be right.

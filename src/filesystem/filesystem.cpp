@@ -59,7 +59,8 @@ Result<> format_partitions(const Plan& plan, Report& report) {
   for (const auto& planned : plan.disks) {
     for (const auto& partition : planned.partitions) {
       if (partition.format == FormatType::none) continue;
-      report.log("{} {}: {}, {}, UUID {}", partition.device, partition.name, to_string(partition.format), format_size(partition.size), partition.uuid);
+      report.log("{} {}: {}, {}, UUID {}", partition.device, partition.name, to_string(partition.format), format_size(partition.size),
+                 partition.uuid);
       TRY(make_filesystem({
           .path = partition.device,
           .offset = partition.in_file ? partition.start : 0,

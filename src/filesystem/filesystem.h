@@ -20,8 +20,8 @@ struct FormatRequest {
   std::uint64_t size = 0;    // bytes
   FormatType type = FormatType::ext4;
   std::string label;
-  std::string uuid;          // as blkid prints it; vfat: "1A2B-3C4D"
-  std::string mount_point;   // kept by ext4 as "last mounted on"; may be empty
+  std::string uuid;         // as blkid prints it; vfat: "1A2B-3C4D"
+  std::string mount_point;  // kept by ext4 as "last mounted on"; may be empty
   std::uint32_t sector_size = 512;
 };
 
@@ -37,8 +37,8 @@ std::uint64_t minimum_size(FormatType type);
 /// The target tree, mounted below one directory. Unmounts everything that it mounted, children first, when it goes.
 class TargetTree {
  public:
-  /// Mounts plan.mounts() below `root` (made if missing); partitions in image files through loop devices that vanish with the mount (LO_FLAGS_AUTOCLEAR).
-  /// Swap partitions are not enabled.
+  /// Mounts plan.mounts() below `root` (made if missing); partitions in image files through loop devices that vanish with the mount
+  /// (LO_FLAGS_AUTOCLEAR). Swap partitions are not enabled.
   static Result<TargetTree> mount(const Plan& plan, const std::string& root);
 
   TargetTree(TargetTree&&) noexcept = default;

@@ -28,7 +28,8 @@ MountOptions parse_options(const std::vector<std::string>& options) {
     std::string_view name;
     unsigned long bit;
   };
-  constexpr Flag flags[] = {{"noatime", MS_NOATIME}, {"nodiratime", MS_NODIRATIME}, {"relatime", MS_RELATIME}, {"sync", MS_SYNCHRONOUS}, {"dirsync", MS_DIRSYNC}, {"lazytime", MS_LAZYTIME}};
+  constexpr Flag flags[] = {{"noatime", MS_NOATIME},  {"nodiratime", MS_NODIRATIME}, {"relatime", MS_RELATIME},
+                            {"sync", MS_SYNCHRONOUS}, {"dirsync", MS_DIRSYNC},       {"lazytime", MS_LAZYTIME}};
   // What holds for the running system, not for putting an image in: a /tmp mounted nodev still gets its device nodes.
   constexpr std::string_view later[] = {"defaults", "ro", "rw", "nodev", "nosuid", "noexec", "auto", "noauto", "user", "nouser", "users", "nofail"};
   MountOptions parsed;
@@ -44,7 +45,7 @@ MountOptions parse_options(const std::vector<std::string>& options) {
 }
 
 struct Loop {
-  Fd fd;             // while it is open the loop device stays, even before it is mounted
+  Fd fd;  // while it is open the loop device stays, even before it is mounted
   std::string path;
 };
 
@@ -111,7 +112,8 @@ Result<> unmount_one(const std::string& place) {
   if (::umount2(place.c_str(), UMOUNT_NOFOLLOW) == 0) return {};
   const int err = errno;
   auto error = Error::from_errno("unmount " + place, err);
-  if (err == EBUSY) error = std::move(error).advise(std::format("something still uses it; `fuser -m {}` or `ls -l /proc/*/cwd /proc/*/fd` shows what", place));
+  if (err == EBUSY)
+    error = std::move(error).advise(std::format("something still uses it; `fuser -m {}` or `ls -l /proc/*/cwd /proc/*/fd` shows what", place));
   return std::unexpected(std::move(error));
 }
 

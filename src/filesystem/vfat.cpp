@@ -99,7 +99,9 @@ class Writer {
  public:
   Writer(Fd fd, const FormatRequest& request, const FatLayout& fat) : fd_(std::move(fd)), request_(request), fat_(fat) {}
 
-  Result<> sector(std::uint64_t number, std::span<const std::byte> data) { return write_all_at(fd_.get(), data, request_.offset + number * fat_.sector_size); }
+  Result<> sector(std::uint64_t number, std::span<const std::byte> data) {
+    return write_all_at(fd_.get(), data, request_.offset + number * fat_.sector_size);
+  }
 
   Result<> zeros(std::uint64_t first, std::uint64_t count) {
     static const std::vector<std::byte> empty(256 * KiB);
@@ -150,7 +152,8 @@ Result<FatLayout> lay_out_fat(std::uint64_t size, std::uint32_t sector_size) {
     fat.sectors_per_fat = static_cast<std::uint32_t>(round_up((clusters + 2) * entry_bytes, sector_size) / sector_size);
     const std::uint64_t data = fat.sectors - overhead - std::uint64_t{2} * fat.sectors_per_fat;
     fat.clusters = static_cast<std::uint32_t>(data / fat.sectors_per_cluster);
-    const bool fits = wide ? fat.clusters >= smallest_fat32 && fat.clusters < 0x0ffffff5 : fat.clusters >= smallest_fat16 && fat.clusters < smallest_fat32;
+    const bool fits =
+        wide ? fat.clusters >= smallest_fat32 && fat.clusters < 0x0ffffff5 : fat.clusters >= smallest_fat16 && fat.clusters < smallest_fat32;
     if (fits) return fat;
     if (fat.clusters < smallest_fat16) break;
   }
@@ -190,7 +193,7 @@ Result<> make_vfat(const FormatRequest& request) {
   if (!request.label.empty()) {
     std::vector<std::byte> entry(fat.sector_size);
     put_text(entry, 0, padded_label(request.label));
-    put(entry, 11, 0x08, 1);                          // ATTR_VOLUME_ID
+    put(entry, 11, 0x08, 1);                             // ATTR_VOLUME_ID
     put(entry, 24, (2000 - 1980) << 9 | 1 << 5 | 1, 2);  // a date must be valid; this one means nothing
     TRY(writer.sector(root, entry));
   }

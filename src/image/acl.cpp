@@ -46,7 +46,8 @@ Result<std::vector<std::byte>> encode_acl(archive_entry* entry, AclKind kind) {
   while (archive_entry_acl_next(entry, wanted, &type, &permissions, &tag, &id, &name) == ARCHIVE_OK) {
     AclEntry each{tag_code(tag), static_cast<std::uint16_t>(permissions & 7), UINT32_MAX};
     if (tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP) {
-      if (id == -1) return fail(ErrorKind::invalid, "its ACL names `{}` without a number; make the image with tar --numeric-owner", printable(name ? name : "?"));
+      if (id == -1)
+        return fail(ErrorKind::invalid, "its ACL names `{}` without a number; make the image with tar --numeric-owner", printable(name ? name : "?"));
       each.id = static_cast<std::uint32_t>(id);
     }
     entries.push_back(each);

@@ -104,7 +104,10 @@ class Decoder {
     archive_read_support_format_raw(reader.get());
     archive_read_support_format_empty(reader.get());
     archive_entry* entry = nullptr;
-    if (input.open(reader.get()) != ARCHIVE_OK || archive_read_next_header(reader.get(), &entry) < ARCHIVE_WARN) return failure(reader.get(), input);
+    if (input.open(reader.get()) != ARCHIVE_OK) return failure(reader.get(), input);
+    const int opened = archive_read_next_header(reader.get(), &entry);
+    if (opened == ARCHIVE_EOF) return std::nullopt;  // not a byte
+    if (opened < ARCHIVE_WARN) return failure(reader.get(), input);
     for (;;) {
       const void* data = nullptr;
       std::size_t size = 0;

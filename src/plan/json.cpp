@@ -20,7 +20,9 @@ std::string string_of(const json_t* object, const char* key) {
   return json_is_string(value) ? std::string(json_string_value(value), json_string_length(value)) : std::string();
 }
 
-std::uint64_t number_of(const json_t* object, const char* key) { return static_cast<std::uint64_t>(json_integer_value(json_object_get(object, key))); }
+std::uint64_t number_of(const json_t* object, const char* key) {
+  return static_cast<std::uint64_t>(json_integer_value(json_object_get(object, key)));
+}
 
 bool flag_of(const json_t* object, const char* key) { return json_is_true(json_object_get(object, key)); }
 
@@ -109,7 +111,8 @@ std::string to_json(const Plan& plan) {
 Result<Plan> plan_from_json(std::string_view saved) {
   json_error_t error{};
   const Json root(json_loadb(saved.data(), saved.size(), 0, &error), json_decref);
-  if (!json_is_object(root.get())) return fail(ErrorKind::invalid, "the saved plan is not JSON: line {}: {}", error.line, std::string_view(error.text));
+  if (!json_is_object(root.get()))
+    return fail(ErrorKind::invalid, "the saved plan is not JSON: line {}: {}", error.line, std::string_view(error.text));
   Plan plan;
   std::size_t index = 0;
   json_t* disk = nullptr;

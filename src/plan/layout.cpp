@@ -48,8 +48,8 @@ std::vector<PlannedPartition> lay_out(const DiskRule& rule, const Disk& disk, st
   if (rule.table == TableType::mbr && planned.size() > 4)
     refusals.push_back(std::format("disk `{}`: an MBR table has room for 4 partitions, not {}; use table = \"gpt\"", rule.id, planned.size()));
   if (fixed > usable) {
-    refusals.push_back(std::format("disk `{}`: {} is too small: its partitions need {}, but {} can be used, {} are missing", rule.id, disk.describe(), format_size(fixed),
-                                   format_size(usable), format_size(fixed - usable)));
+    refusals.push_back(std::format("disk `{}`: {} is too small: its partitions need {}, but {} can be used, {} are missing", rule.id, disk.describe(),
+                                   format_size(fixed), format_size(usable), format_size(fixed - usable)));
     return planned;
   }
 
@@ -63,8 +63,8 @@ std::vector<PlannedPartition> lay_out(const DiskRule& rule, const Disk& disk, st
     each.device = disk.is_file ? disk.path : partition_device(disk.path, each.number);
     const auto least = smallest(each.format, each.type);
     if (each.size < least)
-      refusals.push_back(std::format("disk `{}`: {} is too small: partition `{}` would get {}, but needs at least {}", rule.id, disk.describe(), each.name,
-                                     format_size(each.size), format_size(least)));
+      refusals.push_back(std::format("disk `{}`: {} is too small: partition `{}` would get {}, but needs at least {}", rule.id, disk.describe(),
+                                     each.name, format_size(each.size), format_size(least)));
   }
   return planned;
 }

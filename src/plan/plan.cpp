@@ -62,7 +62,8 @@ class Planner {
       case WipeRule::any: return true;
       case WipeRule::signet:
         if (disk.content != DiskContent::foreign) return true;
-        return refuse_disk(std::format("holds {}; wipe = \"signet\" allows only empty disks and those that Signet installed, wipe = \"any\" would allow it", disk.found));
+        return refuse_disk(std::format(
+            "holds {}; wipe = \"signet\" allows only empty disks and those that Signet installed, wipe = \"any\" would allow it", disk.found));
       case WipeRule::blank:
         if (disk.content == DiskContent::blank) return true;
         return refuse_disk(std::format("is not empty, it holds {}; wipe = \"blank\" forbids that, wipe = \"{}\" would allow it", disk.found,
@@ -109,7 +110,8 @@ class Planner {
     std::uint64_t room = 0;
     for (const auto* partition : plan_.mounts()) room += partition->size;
     if (room > 0 && *plan_.image_size > room) {
-      refuse(std::format("the image is {} as stored, but the target's file systems have {} in all", format_size(*plan_.image_size), format_size(room)));
+      refuse(
+          std::format("the image is {} as stored, but the target's file systems have {} in all", format_size(*plan_.image_size), format_size(room)));
       ++space_refusals_;
     }
   }
@@ -130,13 +132,19 @@ class Planner {
       plan_.boot_loader = BootLoader::none;
       return;
     }
-    const bool embeds = disk->table == TableType::mbr || std::ranges::any_of(disk->partitions, [](const auto& each) { return each.type == PartitionType::bios; });
+    const bool embeds =
+        disk->table == TableType::mbr || std::ranges::any_of(disk->partitions, [](const auto& each) { return each.type == PartitionType::bios; });
     if (wanted == BootLoader::automatic) wanted = inputs_.machine.efi || !embeds ? BootLoader::none : BootLoader::grub;
     if (wanted == BootLoader::none && inputs_.profile.configure.boot_loader == BootLoader::automatic) {
       if (inputs_.machine.efi)
-        refuse("this machine was started by UEFI firmware, and this version of Signet installs GRUB for BIOS only; start it in BIOS (CSM) mode, or set configure.boot_loader = \"none\"");
+        refuse(
+            "this machine was started by UEFI firmware, and this version of Signet installs GRUB for BIOS only; start it in BIOS (CSM) mode, or set "
+            "configure.boot_loader = \"none\"");
       else
-        refuse(std::format("disk `{}`: GRUB needs a partition of type \"bios\" (1 MiB) on a GPT disk to start by BIOS; add one, or set configure.boot_loader = \"none\"", disk->id));
+        refuse(
+            std::format("disk `{}`: GRUB needs a partition of type \"bios\" (1 MiB) on a GPT disk to start by BIOS; add one, or set "
+                        "configure.boot_loader = \"none\"",
+                        disk->id));
     }
     if (wanted == BootLoader::grub && !embeds)
       refuse(std::format("disk `{}`: configure.boot_loader = \"grub\" needs a partition of type \"bios\" (1 MiB) on a GPT disk", disk->id));
@@ -168,8 +176,8 @@ std::string Plan::text() const {
     text += std::format("{}: {}, holds {}\n", planned.id, planned.disk.describe(), planned.disk.found.empty() ? "?" : planned.disk.found);
     text += std::format("  new {} table\n", to_string(planned.table));
     for (const auto& partition : planned.partitions)
-      text += std::format("  {:>2} {:<12} {:>9}  {:<6} {:<5} {}\n", partition.number, partition.name, format_size(partition.size), to_string(partition.type),
-                          partition.format == FormatType::none ? "-" : to_string(partition.format), partition.mount);
+      text += std::format("  {:>2} {:<12} {:>9}  {:<6} {:<5} {}\n", partition.number, partition.name, format_size(partition.size),
+                          to_string(partition.type), partition.format == FormatType::none ? "-" : to_string(partition.format), partition.mount);
   }
   if (!image_source.empty()) {
     const auto uri = parse_uri(image_source);

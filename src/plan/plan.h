@@ -16,25 +16,25 @@
 namespace signet {
 
 struct PlannedPartition {
-  unsigned number = 0;          // from 1
+  unsigned number = 0;  // from 1
   std::string name;
   PartitionType type = PartitionType::linux;
-  std::uint64_t start = 0;      // bytes from the start of the disk, a multiple of 1 MiB
-  std::uint64_t size = 0;       // bytes
+  std::uint64_t start = 0;  // bytes from the start of the disk, a multiple of 1 MiB
+  std::uint64_t size = 0;   // bytes
   FormatType format = FormatType::none;
   std::string label;
   std::string mount;
   std::vector<std::string> options;
-  std::string uuid;             // of the file system or swap area to be made, as blkid prints it; vfat: "1A2B-3C4D"
-  std::string device;           // "/dev/vda1", "/dev/nvme0n1p1"; for an image file the file's path
-  bool in_file = false;         // `device` is an image file: the partition lies at `start` in it
+  std::string uuid;      // of the file system or swap area to be made, as blkid prints it; vfat: "1A2B-3C4D"
+  std::string device;    // "/dev/vda1", "/dev/nvme0n1p1"; for an image file the file's path
+  bool in_file = false;  // `device` is an image file: the partition lies at `start` in it
 };
 
 struct PlannedDisk {
   Disk disk;
   std::string id;
   TableType table = TableType::gpt;
-  std::string table_uuid;       // GPT disk GUID, or "0x1a2b3c4d" for MBR
+  std::string table_uuid;  // GPT disk GUID, or "0x1a2b3c4d" for MBR
   std::vector<PlannedPartition> partitions;
 };
 
@@ -42,9 +42,9 @@ struct Plan {
   std::vector<PlannedDisk> disks;
   std::string image_source;
   std::string image_sha256;
-  std::optional<std::uint64_t> image_size;  // bytes as stored, if the server says
+  std::optional<std::uint64_t> image_size;         // bytes as stored, if the server says
   BootLoader boot_loader = BootLoader::automatic;  // automatic is resolved: grub or none
-  std::string boot_disk;                    // path of the disk that the boot loader goes to; empty with none
+  std::string boot_disk;                           // path of the disk that the boot loader goes to; empty with none
 
   /// Partitions with a mount point, parents before children ("/" before "/boot" before "/boot/efi").
   std::vector<const PlannedPartition*> mounts() const;
@@ -63,8 +63,8 @@ struct PlanInputs {
 /// The plan, or one Error of kind refused (no_space if the only reasons are sizes) whose message has every reason in a line of its own.
 /// Refuses when: a rule matches no disk or more than one (each candidate is listed with why it did or did not match); two rules take the same disk; a
 /// disk is read-only or in use; the wipe rule forbids; partitions do not fit (says how much is missing); a file system is smaller than it can be; no
-/// partition mounts "/"; two mount the same place; MBR with more than 4 partitions or beyond 2 TiB; the image as stored cannot fit; GRUB for BIOS on GPT
-/// without a `bios` partition, or UEFI firmware (this version installs GRUB for BIOS only).
+/// partition mounts "/"; two mount the same place; MBR with more than 4 partitions or beyond 2 TiB; the image as stored cannot fit; GRUB for BIOS on
+/// GPT without a `bios` partition, or UEFI firmware (this version installs GRUB for BIOS only).
 Result<Plan> make_plan(const PlanInputs& inputs);
 
 /// The plan as JSON (all that the stages after `plan` need; not what the disk looked like), and back.

@@ -22,7 +22,8 @@ std::string display_name(const std::string& file) {
   return uri ? uri->display() : file;
 }
 
-// Puts what `own` says over what `base` says: tables merge, everything else replaces. Nodes are moved, so they keep the place that they were written at.
+// Puts what `own` says over what `base` says: tables merge, everything else replaces. Nodes are moved, so they keep the place that they were written
+// at.
 void merge(toml::table& base, toml::table&& own) {
   for (auto&& [key, value] : own) {
     auto* here = base.get_as<toml::table>(key.str());
@@ -45,7 +46,8 @@ class Loader {
     if (!parsed) {
       const auto& error = parsed.error();
       const auto& at = error.source().begin;
-      diagnostics_.push_back({{file, static_cast<unsigned>(at.line), static_cast<unsigned>(at.column)}, std::format("not TOML: {}", printable(error.description()))});
+      diagnostics_.push_back(
+          {{file, static_cast<unsigned>(at.line), static_cast<unsigned>(at.column)}, std::format("not TOML: {}", printable(error.description()))});
       return std::nullopt;
     }
     auto own = std::move(parsed).table();
@@ -86,7 +88,8 @@ class Loader {
       if (!name) return complain(*node, "extends must hold strings only");
       const auto uri = resolve_uri(where, name->get());
       if (!uri) return complain(*node, std::format("extends: {}", uri.error().message()));
-      if (std::ranges::find(chain_, uri->text()) != chain_.end()) return complain(*node, std::format("extends goes in a circle: {} is extended by itself", uri->display()));
+      if (std::ranges::find(chain_, uri->text()) != chain_.end())
+        return complain(*node, std::format("extends goes in a circle: {} is extended by itself", uri->display()));
       const auto text = load_(*uri);
       if (!text) return complain(*node, std::format("extends: {}", text.error().message()));
       auto table = parse(*text, *uri);
@@ -104,16 +107,20 @@ class Loader {
 
 class Reader {
  public:
-  Reader(Diagnostics& diagnostics, Completeness completeness, Place root) : diagnostics_(diagnostics), whole_(completeness == Completeness::whole), root_(std::move(root)) {}
+  Reader(Diagnostics& diagnostics, Completeness completeness, Place root)
+      : diagnostics_(diagnostics), whole_(completeness == Completeness::whole), root_(std::move(root)) {}
 
   Profile read(const toml::table& table) {
-    Section top(table, "", {"schema", "image", "disk", "raid", "volume_group", "luks", "network", "configure", "hooks", "finish", "report"}, diagnostics_);
+    Section top(table, "", {"schema", "image", "disk", "raid", "volume_group", "luks", "network", "configure", "hooks", "finish", "report"},
+                diagnostics_);
     const auto schema = top.number("schema");
     if (!schema && !top.has("schema") && whole_) diagnostics_.push_back({root_, "schema is missing: write `schema = 1` at the top"});
     if (schema && *schema != schema_version)
-      top.note(top.place("schema"), std::format("schema {} is not known to this agent ({}); it reads schema {}", *schema, SIGNET_VERSION, schema_version));
+      top.note(top.place("schema"),
+               std::format("schema {} is not known to this agent ({}); it reads schema {}", *schema, SIGNET_VERSION, schema_version));
     for (const char* later : {"raid", "volume_group", "luks"})
-      if (top.has(later)) top.note(top.place(later), std::format("{}: this version of Signet makes partitions and file systems only; take [[{}]] out", later, later));
+      if (top.has(later))
+        top.note(top.place(later), std::format("{}: this version of Signet makes partitions and file systems only; take [[{}]] out", later, later));
 
     Profile profile;
     if (const auto* image = top.table("image"))
@@ -143,11 +150,13 @@ class Reader {
     rule.mount = section.checked("mount", check_mount_point).value_or("");
     rule.options = section.checked_list("options", check_line);
     if (auto label = section.string("label")) {
-      if (const auto fine = check_label(*label, rule.format); !fine) section.note(section.place("label"), "disk.partition.label: " + fine.error().message());
+      if (const auto fine = check_label(*label, rule.format); !fine)
+        section.note(section.place("label"), "disk.partition.label: " + fine.error().message());
       rule.label = std::move(*label);
     }
     if (!rule.mount.empty() && (rule.format == FormatType::none || rule.format == FormatType::swap))
-      section.note(section.place("mount"), std::format("disk.partition.mount: `{}` has no file system to mount; set format to ext4, ext3, ext2 or vfat", rule.name));
+      section.note(section.place("mount"),
+                   std::format("disk.partition.mount: `{}` has no file system to mount; set format to ext4, ext3, ext2 or vfat", rule.name));
     if (rule.type == PartitionType::bios && rule.format != FormatType::none)
       section.note(section.place("format"), "disk.partition.format: a partition of type bios holds GRUB's core image and no file system");
     if (rule.type == PartitionType::esp && rule.format != FormatType::vfat)
@@ -232,7 +241,8 @@ class Reader {
     rule.id = section.checked("id", check_line).value_or("");
     if (rule.id.empty() && !section.has("id")) rule.id = "disk";
     if (const auto* match = section.table("match")) rule.match = read_match(*match);
-    if (!section.has("wipe")) section.missing("wipe", "write \"blank\" (only an empty disk), \"signet\" (or one that Signet installed) or \"any\"; there is no default");
+    if (!section.has("wipe"))
+      section.missing("wipe", "write \"blank\" (only an empty disk), \"signet\" (or one that Signet installed) or \"any\"; there is no default");
     rule.wipe = section.word("wipe", wipe_words).value_or(WipeRule::blank);
     rule.table = section.word("table", table_words).value_or(TableType::gpt);
     for (const auto* partition : section.tables("partition")) rule.partitions.push_back(read_partition(*partition, rule.table));
@@ -244,7 +254,8 @@ class Reader {
       if (!partition.name.empty() && !names.insert(partition.name).second)
         section.note(partition.place, std::format("disk.partition.name: `{}` is used twice on disk `{}`", partition.name, rule.id));
       if (partition.size.kind == SizeRule::Kind::rest && ++rests == 2)
-        section.note(partition.place, std::format("disk.partition.size: \"rest\" stands twice on disk `{}`; only one partition can have it", rule.id));
+        section.note(partition.place,
+                     std::format("disk.partition.size: \"rest\" stands twice on disk `{}`; only one partition can have it", rule.id));
     }
     return rule;
   }
@@ -257,7 +268,8 @@ class Reader {
         if (!partition.mount.empty() && !mounts.insert(partition.mount).second)
           diagnostics_.push_back({partition.place, std::format("disk.partition.mount: two partitions mount `{}`", partition.mount)});
     }
-    if (!disks.empty() && !mounts.contains("/")) diagnostics_.push_back({disks.front().place, "no partition has mount = \"/\": where shall the system go?"});
+    if (!disks.empty() && !mounts.contains("/"))
+      diagnostics_.push_back({disks.front().place, "no partition has mount = \"/\": where shall the system go?"});
   }
 
   NetworkRule read_network(const toml::table& table) {
@@ -273,7 +285,8 @@ class Reader {
     InterfaceRule rule;
     rule.place = section.place();
     for (const char* later : {"vlan", "bond"})
-      if (section.has(later)) section.note(section.place(later), std::format("network.interface.{}: this version of Signet configures plain Ethernet only", later));
+      if (section.has(later))
+        section.note(section.place(later), std::format("network.interface.{}: this version of Signet configures plain Ethernet only", later));
     rule.name = section.checked("name", check_line).value_or("");
     rule.match_mac = to_lower(section.checked("match", check_mac).value_or(""));
     if (rule.name.empty() && rule.match_mac.empty() && !section.has("name") && !section.has("match"))
@@ -291,7 +304,8 @@ class Reader {
   }
 
   ConfigureRule read_configure(const toml::table& table) {
-    Section section(table, "configure", {"timezone", "locale", "keyboard", "users", "ssh_keys", "root_password", "boot_loader", "kernel_args"}, diagnostics_);
+    Section section(table, "configure", {"timezone", "locale", "keyboard", "users", "ssh_keys", "root_password", "boot_loader", "kernel_args"},
+                    diagnostics_);
     ConfigureRule rule;
     rule.timezone = section.checked("timezone", check_time_zone).value_or("");
     rule.locale = section.checked("locale", check_line).value_or("");

@@ -67,13 +67,13 @@ enum class PartitionType { linux, esp, bios, swap, boot, home, raid, lvm };
 std::string_view to_string(PartitionType type);
 
 struct PartitionRule {
-  std::string name;                        // GPT partition name and the plan's word for it; unique on its disk
+  std::string name;  // GPT partition name and the plan's word for it; unique on its disk
   SizeRule size;
   PartitionType type = PartitionType::linux;
   FormatType format = FormatType::none;
-  std::string label;                       // file system label; default: none
-  std::string mount;                       // absolute path in the target, or empty
-  std::vector<std::string> options;        // mount options for fstab and for the install's own mount; default: "defaults"
+  std::string label;                 // file system label; default: none
+  std::string mount;                 // absolute path in the target, or empty
+  std::vector<std::string> options;  // mount options for fstab and for the install's own mount; default: "defaults"
   Place place;
 };
 
@@ -93,10 +93,10 @@ struct ImageRule {
 };
 
 struct InterfaceRule {
-  std::string name;                     // "eth0", or a pattern; or
-  std::string match_mac;                // the MAC address
+  std::string name;       // "eth0", or a pattern; or
+  std::string match_mac;  // the MAC address
   bool dhcp = true;
-  std::vector<std::string> addresses;   // "10.0.0.5/24", "fd00::5/64"
+  std::vector<std::string> addresses;  // "10.0.0.5/24", "fd00::5/64"
   std::string gateway;
   std::vector<std::string> dns;
   std::optional<unsigned> mtu;
@@ -104,28 +104,28 @@ struct InterfaceRule {
 };
 
 struct NetworkRule {
-  std::string hostname;                 // empty: the name that identify found
+  std::string hostname;                   // empty: the name that identify found
   std::vector<InterfaceRule> interfaces;  // empty: DHCP on every Ethernet link
 };
 
 struct UserRule {
   std::string name;
-  std::string password_hash;            // crypt(5), as it stands in shadow(5); empty: no password login
+  std::string password_hash;  // crypt(5), as it stands in shadow(5); empty: no password login
   std::vector<std::string> groups;
   std::vector<std::string> ssh_keys;
-  std::string shell;                    // default: /bin/bash
+  std::string shell;  // default: /bin/bash
   bool sudo = false;
 };
 
 enum class BootLoader { automatic, grub, none };
 
 struct ConfigureRule {
-  std::string timezone;                 // "Europe/Berlin"; empty: as in the image
-  std::string locale;                   // "en_US.UTF-8"; empty: as in the image
-  std::string keyboard;                 // XKB layout, "de"; empty: as in the image
+  std::string timezone;  // "Europe/Berlin"; empty: as in the image
+  std::string locale;    // "en_US.UTF-8"; empty: as in the image
+  std::string keyboard;  // XKB layout, "de"; empty: as in the image
   std::vector<UserRule> users;
-  std::vector<std::string> ssh_keys;    // for root
-  std::string root_password_hash;       // crypt(5); empty: as in the image
+  std::vector<std::string> ssh_keys;  // for root
+  std::string root_password_hash;     // crypt(5); empty: as in the image
   BootLoader boot_loader = BootLoader::automatic;
   std::string kernel_args;
 };
@@ -151,7 +151,7 @@ struct Profile {
   ConfigureRule configure;
   HooksRule hooks;
   FinishRule finish;
-  std::string report;                   // URL for events, or empty
+  std::string report;  // URL for events, or empty
 };
 
 /// Every mistake that was found; never empty.
@@ -166,7 +166,8 @@ enum class Completeness { whole, partial };
 /// Parses `text`, which came from `where`, merges what it extends (depth-first, in order; tables merge, arrays replace, this file wins; at most
 /// 16 levels, a loop is an error), checks every key, type and value. All mistakes are reported, in the order of files and lines.
 /// `[[raid]]`, `[[volume_group]]` and `[[luks]]` are known words that this version refuses by name.
-std::expected<Profile, Diagnostics> parse_profile(std::string_view text, const Uri& where, const LoadText& load, Completeness completeness = Completeness::whole);
+std::expected<Profile, Diagnostics> parse_profile(std::string_view text, const Uri& where, const LoadText& load,
+                                                  Completeness completeness = Completeness::whole);
 
 /// "name=root,size=rest,type=linux,format=ext4,mount=/" (a verb's --partition), with the keys and values of the TOML inline table.
 /// `options` takes a list joined with '+'.

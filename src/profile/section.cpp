@@ -108,7 +108,8 @@ std::vector<const toml::table*> Section::tables(std::string_view key) {
     if (const auto* each = element.as_table())
       found.push_back(each);
     else
-      note(place_of(element), std::format("{}{}{} must hold tables only, but here is {}", name_, name_.empty() ? "" : ".", key, type_word(element.type())));
+      note(place_of(element),
+           std::format("{}{}{} must hold tables only, but here is {}", name_, name_.empty() ? "" : ".", key, type_word(element.type())));
   }
   return found;
 }

@@ -70,8 +70,8 @@ std::string to_toml(const Profile& profile) {
   image.text("sha256", profile.image.sha256);
   text += image.str();
   for (const auto& disk : profile.disks) {
-    text += std::format("\n[[disk]]\nid = {}\nmatch = {}\nwipe = {}\ntable = {}\npartition = [\n", quoted(disk.id), match_table(disk.match), quoted(to_string(disk.wipe)),
-                        quoted(to_string(disk.table)));
+    text += std::format("\n[[disk]]\nid = {}\nmatch = {}\nwipe = {}\ntable = {}\npartition = [\n", quoted(disk.id), match_table(disk.match),
+                        quoted(to_string(disk.wipe)), quoted(to_string(disk.table)));
     for (const auto& partition : disk.partitions) text += "  " + partition_table(partition) + ",\n";
     text += "]\n";
   }

@@ -72,7 +72,8 @@ Result<SizeBound> parse_size_bound(std::string_view text) {
 
 Result<> check_host_name(std::string_view text) {
   const bool labels = std::ranges::all_of(split(text, '.'), [](std::string_view label) {
-    return !label.empty() && label.size() <= 63 && !label.starts_with('-') && !label.ends_with('-') && only(to_lower(label), {lower_case, digits, "-"});
+    return !label.empty() && label.size() <= 63 && !label.starts_with('-') && !label.ends_with('-') &&
+           only(to_lower(label), {lower_case, digits, "-"});
   });
   if (!labels || text.size() > 253) return wrong(text, "is not a host name (RFC 1123: letters, digits and hyphens, at most 63 between dots)");
   return {};
@@ -95,14 +96,16 @@ Result<> check_sha256(std::string_view text) {
 Result<> check_label(std::string_view text, FormatType format) {
   TRY(check_line(text));
   const std::size_t limit = format == FormatType::vfat ? 11 : format == FormatType::swap ? 15 : 16;
-  if (text.size() > limit) return fail(ErrorKind::invalid, "`{}` is longer than the {} bytes that a {} label may have", text, limit, to_string(format));
+  if (text.size() > limit)
+    return fail(ErrorKind::invalid, "`{}` is longer than the {} bytes that a {} label may have", text, limit, to_string(format));
   return {};
 }
 
 Result<> check_partition_name(std::string_view text) {
   TRY(check_line(text));
   // Every UTF-8 sequence but its continuation bytes is a UTF-16 unit, those of four bytes are two.
-  const auto units = std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }) + std::ranges::count_if(text, [](char c) { return (c & 0xf8) == 0xf0; });
+  const auto units =
+      std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }) + std::ranges::count_if(text, [](char c) { return (c & 0xf8) == 0xf0; });
   if (text.empty() || units > 36) return wrong(text, "is not a partition name of 1 to 36 characters");
   return {};
 }
@@ -122,7 +125,8 @@ Result<> check_address(std::string_view text, bool with_prefix) {
 
 Result<> check_mac(std::string_view text) {
   const auto parts = split(text, ':');
-  const bool fits = parts.size() == 6 && std::ranges::all_of(parts, [](std::string_view part) { return part.size() == 2 && only(to_lower(part), {digits, "abcdef"}); });
+  const bool fits = parts.size() == 6 &&
+                    std::ranges::all_of(parts, [](std::string_view part) { return part.size() == 2 && only(to_lower(part), {digits, "abcdef"}); });
   if (!fits) return wrong(text, "is not a MAC address such as 52:54:00:12:34:56");
   return {};
 }

@@ -30,7 +30,8 @@ inline constexpr Words<PartitionType, 8> type_words = {{{"linux", PartitionType:
                                                         {"home", PartitionType::home},
                                                         {"raid", PartitionType::raid},
                                                         {"lvm", PartitionType::lvm}}};
-inline constexpr Words<BootLoader, 3> boot_loader_words = {{{"automatic", BootLoader::automatic}, {"grub", BootLoader::grub}, {"none", BootLoader::none}}};
+inline constexpr Words<BootLoader, 3> boot_loader_words = {
+    {{"automatic", BootLoader::automatic}, {"grub", BootLoader::grub}, {"none", BootLoader::none}}};
 inline constexpr Words<FinishAction, 6> action_words = {{{"reboot", FinishAction::reboot},
                                                          {"poweroff", FinishAction::poweroff},
                                                          {"halt", FinishAction::halt},

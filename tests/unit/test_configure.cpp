@@ -11,7 +11,8 @@
 using namespace signet;
 
 TEST_CASE("hosts gets the host's own line and keeps the others") {
-  CHECK(hosts_text("127.0.0.1\tlocalhost\n::1\tlocalhost\n10.0.0.1 server\n", "node01") == "127.0.0.1\tlocalhost\n127.0.1.1\tnode01\n::1\tlocalhost\n10.0.0.1 server\n");
+  CHECK(hosts_text("127.0.0.1\tlocalhost\n::1\tlocalhost\n10.0.0.1 server\n", "node01") ==
+        "127.0.0.1\tlocalhost\n127.0.1.1\tnode01\n::1\tlocalhost\n10.0.0.1 server\n");
   CHECK(hosts_text("127.0.0.1 localhost\n127.0.1.1 golden\n", "node01.example.org") == "127.0.0.1 localhost\n127.0.1.1\tnode01.example.org node01\n");
   CHECK(hosts_text("", "a") == "127.0.0.1\tlocalhost\n127.0.1.1\ta\n");
   const auto once = hosts_text("127.0.0.1\tlocalhost\n", "node01");
@@ -43,8 +44,11 @@ TEST_CASE("an interface is written in each program's own words") {
   rule.gateway = "10.0.0.1";
   rule.dns = {"10.0.0.2"};
   rule.mtu = 9000;
-  CHECK(networkd_text(rule).contains("[Match]\nName=eth0\n\n[Link]\nMTUBytes=9000\n\n[Network]\nAddress=10.0.0.5/24\nAddress=fd00::5/64\nGateway=10.0.0.1\nDNS=10.0.0.2\n"));
-  CHECK(ifupdown_text({rule}).contains("auto eth0\niface eth0 inet static\n  address 10.0.0.5/24\n  gateway 10.0.0.1\n  dns-nameservers 10.0.0.2\n  mtu 9000\niface eth0 inet6 static\n"));
+  CHECK(networkd_text(rule).contains(
+      "[Match]\nName=eth0\n\n[Link]\nMTUBytes=9000\n\n[Network]\nAddress=10.0.0.5/24\nAddress=fd00::5/64\nGateway=10.0.0.1\nDNS=10.0.0.2\n"));
+  CHECK(
+      ifupdown_text({rule}).contains("auto eth0\niface eth0 inet static\n  address 10.0.0.5/24\n  gateway 10.0.0.1\n  dns-nameservers 10.0.0.2\n  "
+                                     "mtu 9000\niface eth0 inet6 static\n"));
   CHECK(netplan_text({rule}).contains("dhcp4: false"));
   CHECK(keyfile_text(rule, "signet-1").contains("[ipv4]\nmethod=manual\naddress1=10.0.0.5/24\ngateway=10.0.0.1\ndns=10.0.0.2;\n"));
 }

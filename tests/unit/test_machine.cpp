@@ -40,7 +40,8 @@ struct Scratch {
 }  // namespace
 
 TEST_CASE("the kernel command line is read as the kernel reads it") {
-  const auto line = KernelCommandLine::parse("console=tty0 signet.server=http://a/ quiet console=ttyS0,115200 signet.on_success=\"poweroff\" signet.debug signet.host=\"a b\"\n");
+  const auto line = KernelCommandLine::parse(
+      "console=tty0 signet.server=http://a/ quiet console=ttyS0,115200 signet.on_success=\"poweroff\" signet.debug signet.host=\"a b\"\n");
   CHECK(line.values("console") == std::vector<std::string>{"tty0", "ttyS0,115200"});
   CHECK(line.value("quiet") == "");
   CHECK_FALSE(line.value("splash"));
@@ -53,7 +54,8 @@ TEST_CASE("the kernel command line is read as the kernel reads it") {
 
 TEST_CASE("kernel names are sorted as they count") {
   Scratch scratch;
-  for (const char* name : {"sdaa", "sdb", "sda", "nvme10n1", "nvme2n1", "vdz", "vda"}) std::filesystem::create_directories(scratch.path + "/block/" + name);
+  for (const char* name : {"sdaa", "sdb", "sda", "nvme10n1", "nvme2n1", "vdz", "vda"})
+    std::filesystem::create_directories(scratch.path + "/block/" + name);
   CHECK(sysfs::names(scratch.path + "/block") == std::vector<std::string>{"nvme2n1", "nvme10n1", "sda", "sdb", "sdaa", "vda", "vdz"});
 }
 

@@ -37,8 +37,20 @@ TEST_CASE("profile candidates stand in the order of the design") {
   identity.host_name = "node01.example.org";
   identity.address = "10.10.2.135";
   const auto candidates = lookup_candidates(identity);
-  const std::vector<std::string> expected = {"4c4c4544-0042-3510-8052-b4c04f4d3232", "01-52-54-00-12-34-56", "node01.example.org", "node01", "node", "0A0A0287", "0A0A028",
-                                             "0A0A02", "0A0A0", "0A0A", "0A0", "0A", "0", "default"};
+  const std::vector<std::string> expected = {"4c4c4544-0042-3510-8052-b4c04f4d3232",
+                                             "01-52-54-00-12-34-56",
+                                             "node01.example.org",
+                                             "node01",
+                                             "node",
+                                             "0A0A0287",
+                                             "0A0A028",
+                                             "0A0A02",
+                                             "0A0A0",
+                                             "0A0A",
+                                             "0A0",
+                                             "0A",
+                                             "0",
+                                             "default"};
   CHECK(candidates == expected);
   CHECK(lookup_candidates({}) == std::vector<std::string>{"default"});
 }
@@ -53,7 +65,7 @@ TEST_CASE("base names lose their number") {
 
 TEST_CASE("the kernel command line wins over the lease") {
   Machine machine;
-  machine.links = {{.name = "eth0", .mac = "52:54:00:12:34:56"}};
+  machine.links = {{.name = "eth0", .mac = "52:54:00:12:34:56", .driver = "virtio_net", .carrier = true}};
   Lease lease;
   lease.interface = "eth0";
   lease.address = "10.0.2.15";

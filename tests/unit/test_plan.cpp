@@ -18,7 +18,8 @@ Disk disk(std::string name, std::uint64_t size, DiskContent content = DiskConten
   return made;
 }
 
-PartitionRule partition(std::string name, SizeRule size, FormatType format = FormatType::none, std::string mount = {}, PartitionType type = PartitionType::linux) {
+PartitionRule partition(std::string name, SizeRule size, FormatType format = FormatType::none, std::string mount = {},
+                        PartitionType type = PartitionType::linux) {
   PartitionRule rule;
   rule.name = std::move(name);
   rule.size = size;
@@ -38,8 +39,8 @@ struct Case {
   Case() {
     DiskRule rule;
     rule.id = "system";
-    rule.partitions = {partition("bios", bytes(MiB), FormatType::none, "", PartitionType::bios), partition("swap", bytes(256 * MiB), FormatType::swap),
-                       partition("root", rest, FormatType::ext4, "/")};
+    rule.partitions = {partition("bios", bytes(MiB), FormatType::none, "", PartitionType::bios),
+                       partition("swap", bytes(256 * MiB), FormatType::swap), partition("root", rest, FormatType::ext4, "/")};
     profile.disks = {rule};
     machine.disks = {disk("vda", 8 * GiB)};
   }
@@ -102,8 +103,9 @@ TEST_CASE("the wipe rule decides, and says which rule would allow it") {
     DiskContent content;
     bool allowed;
   };
-  for (const auto& row : {Row{WipeRule::blank, DiskContent::blank, true}, Row{WipeRule::blank, DiskContent::signet, false}, Row{WipeRule::blank, DiskContent::foreign, false},
-                          Row{WipeRule::signet, DiskContent::blank, true}, Row{WipeRule::signet, DiskContent::signet, true}, Row{WipeRule::signet, DiskContent::foreign, false},
+  for (const auto& row : {Row{WipeRule::blank, DiskContent::blank, true}, Row{WipeRule::blank, DiskContent::signet, false},
+                          Row{WipeRule::blank, DiskContent::foreign, false}, Row{WipeRule::signet, DiskContent::blank, true},
+                          Row{WipeRule::signet, DiskContent::signet, true}, Row{WipeRule::signet, DiskContent::foreign, false},
                           Row{WipeRule::any, DiskContent::foreign, true}}) {
     Case each;
     each.rule().wipe = row.rule;
