@@ -32,7 +32,7 @@ Result<> through_init(const char* applet) {
 
 Result<> start_loaded_kernel() {
   ::sync();
-  ::reboot(static_cast<int>(LINUX_REBOOT_CMD_KEXEC));
+  ::reboot(LINUX_REBOOT_CMD_KEXEC);
   return fail_errno("kexec");
 }
 

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <format>
 
 #include "base/fd.h"
@@ -21,7 +22,7 @@ std::optional<double> parse_seconds(std::string_view text) {
 }
 
 std::string seconds_text(double seconds) {
-  const auto milliseconds = static_cast<std::uint64_t>(seconds * 1000 + 0.5);
+  const auto milliseconds = std::lround(seconds * 1000);
   return std::format("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
 }
 

@@ -17,8 +17,6 @@
 #include "base/fd.h"
 #include "base/text.h"
 
-extern char** environ;
-
 namespace signet {
 namespace {
 

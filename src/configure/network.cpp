@@ -106,7 +106,7 @@ std::string ifupdown_text(const std::vector<InterfaceRule>& rules) {
     const auto stanza = plain ? rule.name : "signet" + std::to_string(&rule - rules.data());
     std::string which;
     for (const auto& name : names) which += " " + name + (plain ? "" : "=" + stanza);
-    text += std::format("\n{}{}\n", plain ? "auto" : "allow-hotplug", plain ? which : which);
+    text += std::format("\n{}{}\n", plain ? "auto" : "allow-hotplug", which);
     if (!plain) text += std::format("auto{}\n", which);
     const auto v4 = of_family(rule.addresses, true), v6 = of_family(rule.addresses, false);
     const auto common = [&] {

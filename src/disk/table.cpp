@@ -37,13 +37,13 @@ fdisk_parttype* parse_type(fdisk_context* context, PartitionType type, TableType
 }
 
 // libfdisk returns negative errno values.
-std::unexpected<Error> failed(int code, std::string what) { return std::unexpected(Error::from_errno(std::move(what), -code)); }
+std::unexpected<Error> failed(int code, std::string_view what) { return std::unexpected(Error::from_errno(what, -code)); }
 
 // Answers what only a dialogue would be for: the disk's id.
 int answer_disk_id(fdisk_context*, fdisk_ask* ask, void* data) {
   if (fdisk_ask_get_type(ask) != FDISK_ASKTYPE_STRING) return -EINVAL;
-  char* text = ::strdup(static_cast<const std::string*>(data)->c_str());
-  return text ? fdisk_ask_string_set_result(ask, text) : -ENOMEM;
+  // libfdisk frees the answer.
+  return fdisk_ask_string_set_result(ask, ::strdup(static_cast<const std::string*>(data)->c_str()));  // NOLINT(clang-analyzer-unix.Malloc)
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ namespace signet {
 namespace {
 
 constexpr long most_redirects = 8;
-constexpr std::string_view protocols = "http,https,tftp,file";
+constexpr const char* protocols = "http,https,tftp,file";
 
 struct Cleanup {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
@@ -51,7 +51,7 @@ std::string clock_text() {
 // What a URI is fetched with; shared by streams, texts and probes.
 void set_up(CURL* easy, const Uri& uri, const FetchOptions& options, const std::string& bundle, char* error_text) {
   curl_easy_setopt(easy, CURLOPT_URL, uri.text().c_str());
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, protocols.data());
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, protocols);
   // A redirect may leave http for https, never the other way.
   curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, uri.scheme == "https" ? "https" : "http,https");
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);

@@ -138,7 +138,7 @@ std::string timeline_text(const std::vector<Report::StageTime>& timeline) {
     if (stage.failed) text += "  failed";
     text += '\n';
   }
-  return text + std::format("  {:<10} {:>5.1f} s  {:>6.2f} s  (seconds since the kernel started)\n", "total", first, last - first);
+  return text + std::format("  {:<10} {:>5.1f} s  {:>6.2f} s  (seconds since the kernel started)", "total", first, last - first);
 }
 
 std::vector<std::string> active_consoles(const std::string& sys) {
