@@ -21,7 +21,7 @@ struct FetchOptions {
   std::chrono::seconds connect_timeout{10};
   std::chrono::seconds stall_timeout{30};               // no byte for so long: the connection is dropped and tried again
   unsigned attempts = 4;                                // in all, per stream, without progress between them; waits 1, 2, 4 … s between
-  std::string ca_bundle;                                // PEM file; empty: $SSL_CERT_FILE, else /etc/ssl/certs/ca-certificates.crt
+  std::string ca_bundle = {};                           // PEM file; empty: $SSL_CERT_FILE, else /etc/ssl/certs/ca-certificates.crt
   std::size_t buffer = 4 << 20;                         // bytes that may wait between the network and the reader
   std::function<void(std::string_view)> on_retry = {};  // told why, before each new attempt; may be called from another thread
 };
