@@ -6,6 +6,8 @@
 #include <locale.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <atomic>
 #include <format>
 #include <optional>
 #include <thread>
@@ -20,6 +22,8 @@ namespace signet {
 namespace {
 
 constexpr std::size_t block = 256 * 1024;
+// What a tar archive ends with: two blocks of zeros (POSIX pax), of which readers have always taken one for enough.
+constexpr std::size_t mark = 512;
 
 struct FreeArchive {
   void operator()(archive* reader) const { archive_read_free(reader); }
@@ -43,13 +47,16 @@ class Input {
   }
   /// The source's own error, if that is why reading stopped.
   const std::optional<Error>& error() const { return error_; }
-  /// Reads what is left; the error that comes up on the way.
-  std::optional<Error> drain() {
+  /// Reads what is left, as long as that is `wanted`; the error that comes up on the way.
+  template <class Wanted>
+  std::optional<Error> drain(Wanted wanted) {
     const void* data = nullptr;
-    while (!error_ && next(&data) > 0) {
+    while (!error_ && wanted() && next(&data) > 0) {
     }
     return error_;
   }
+  /// Whether everything has been handed out, and less than a block of zeros at the end of it.
+  bool ended_without_mark() const { return ended_ && zeros_ < mark; }
   /// The first bytes that came by, for a guess at what the thing is.
   std::string_view beginning() const { return beginning_; }
 
@@ -61,6 +68,11 @@ class Input {
       return -1;
     }
     if (beginning_.empty()) beginning_.assign(reinterpret_cast<const char*>(buffer_.data()), std::min<std::size_t>(*got, 64));
+    ended_ = *got == 0;
+    const auto tail = std::span(buffer_).first(*got).last(std::min(*got, mark));
+    const auto data_end = std::ranges::find_if(tail.rbegin(), tail.rend(), [](std::byte each) { return each != std::byte{0}; });
+    const auto run = static_cast<std::size_t>(data_end - tail.rbegin());
+    zeros_ = run < *got ? run : std::min(mark, zeros_ + run);
     *data = buffer_.data();
     return static_cast<la_ssize_t>(*got);
   }
@@ -68,6 +80,8 @@ class Input {
   Source& source_;
   std::vector<std::byte> buffer_;
   std::string beginning_;
+  bool ended_ = false;
+  std::size_t zeros_ = 0;  // at the end of what has been handed out; counted up to a mark's
   std::optional<Error> error_;
 };
 
@@ -80,20 +94,31 @@ struct SourceAdapter {
 // First thread: from what is stored to a plain tar, by libarchive's filters.
 class Decoder {
  public:
-  Decoder(ByteSource& source, std::size_t buffer) : adapter_{source}, queue_(buffer), thread_([this] { queue_.close(decode()); }) {}
+  Decoder(ByteSource& source, std::size_t buffer) : adapter_{source}, queue_(buffer), thread_([this] { run(); }) {}
   ~Decoder() {
-    queue_.abandon();
-    thread_.join();
+    abandoned_ = true;
+    stop();
   }
   ByteQueue& output() { return queue_; }
 
+  /// For a writer that gives up: decodes no more, but reads the source to its end, which may know a better reason (the checksum, the network).
+  std::optional<Error> judge() {
+    stop();
+    return error_;
+  }
+
  private:
-  std::optional<Error> decode() {
+  void stop() {
+    queue_.abandon();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void run() {
     Input input(adapter_);
-    auto error = decode(input);
+    error_ = decode(input);
     // A decoder that fails on garbage may have been fed a wrong file: the checksum knows, and the source must be read to its end to tell.
-    if (auto from_source = input.drain()) return from_source;
-    return error;
+    if (auto cause = input.drain([this] { return !abandoned_; })) error_ = std::move(cause);
+    queue_.close(error_);
   }
 
   std::optional<Error> decode(Input<SourceAdapter>& input) {
@@ -121,12 +146,17 @@ class Decoder {
 
   static Error failure(archive* reader, const Input<SourceAdapter>& input) {
     if (input.error()) return *input.error();
-    return Error(ErrorKind::invalid, std::format("the image cannot be decompressed: {}", message_of(reader)))
-        .advise("the file on the server is damaged or cut short; make it again");
+    Error error(ErrorKind::invalid, std::format("the image cannot be decompressed: {}", message_of(reader)));
+    // The format allows windows of terabytes; 128 MiB is what decoders take unasked (RFC 8878 §3.1.1.1.2, zstd(1) --long).
+    if (error.message().contains("too much memory"))
+      return std::move(error).advise("its window is larger than 128 MiB: make it with at most zstd --long=27");
+    return std::move(error).advise("the file on the server is damaged or cut short; make it again");
   }
 
   SourceAdapter adapter_;
   ByteQueue queue_;
+  std::atomic<bool> abandoned_ = false;
+  std::optional<Error> error_;  // of the thread, until it has ended
   std::thread thread_;
 };
 
@@ -141,16 +171,16 @@ std::string guess(std::string_view beginning) {
 }
 
 // Second thread (the caller's): members of the tar into the tree.
-Result<TreeStatistics> unpack(ByteQueue& queue, Fd root, const TreeOptions& options) {
-  Input input(queue);
+Result<TreeStatistics> unpack(Decoder& decoder, Fd root, const TreeOptions& options) {
+  Input input(decoder.output());
   const Reader reader(archive_read_new());
   archive_read_support_format_tar(reader.get());
   archive_read_support_format_empty(reader.get());
   TreeWriter writer(std::move(root), options);
 
-  // An error of what feeds us is the cause; what the tar reader says of it is not. Reading on finds an error that is still to come (the checksum).
+  // An error of what feeds us is the cause; what the tar reader makes of it is not.
   const auto judge = [&](Error own) -> std::unexpected<Error> {
-    if (auto cause = input.drain()) return std::unexpected(std::move(*cause));
+    if (auto cause = decoder.judge()) return std::unexpected(std::move(*cause));
     return std::unexpected(std::move(own));
   };
   if (input.open(reader.get()) != ARCHIVE_OK)
@@ -179,7 +209,10 @@ Result<TreeStatistics> unpack(ByteQueue& queue, Fd root, const TreeOptions& opti
     if (const char* path = archive_entry_pathname(entry)) last = printable(path);
   }
   if (writer.statistics().members == 0) return judge(Error(ErrorKind::invalid, std::format("the image has no members{}", guess(input.beginning()))));
-  if (auto late = input.drain()) return std::unexpected(std::move(*late));
+  if (input.ended_without_mark())
+    return judge(Error(ErrorKind::invalid, std::format("the image is not a whole tar archive: it is cut off after member {}", last))
+                     .advise("the file on the server is damaged or cut short; make it again"));
+  if (auto late = input.drain([] { return true; })) return std::unexpected(std::move(*late));
   TRY(writer.finish());
   return writer.statistics();
 }
@@ -194,7 +227,7 @@ Result<TreeStatistics> write_tree(std::unique_ptr<ByteSource> source, const std:
   const mode_t mask = ::umask(0);
   Result<TreeStatistics> result = [&] {
     Decoder decoder(*source, options.buffer);
-    return unpack(decoder.output(), std::move(fd), options);
+    return unpack(decoder, std::move(fd), options);
   }();
   ::umask(mask);
   return result;

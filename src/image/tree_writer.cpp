@@ -39,11 +39,11 @@ std::array<timespec, 2> times(long seconds, long nanoseconds) {
 
 }  // namespace
 
-Result<std::vector<std::string>> member_components(std::string_view path) {
+Result<Path> member_components(std::string_view path) {
   if (path.empty()) return fail(ErrorKind::invalid, "a member of the image has no name");
   if (path.starts_with('/'))
     return fail(ErrorKind::invalid, "member `{}` of the image has an absolute name, which could lead out of the target", printable(path));
-  std::vector<std::string> components;
+  Path components;
   for (const auto part : split(path, '/')) {
     if (part.empty() || part == ".") continue;
     if (part == "..") return fail(ErrorKind::invalid, "member `{}` of the image leads out of the target (`..`)", printable(path));
@@ -57,8 +57,12 @@ Result<std::vector<std::string>> member_components(std::string_view path) {
 Result<TreeWriter::Metadata> TreeWriter::metadata_of(archive_entry* entry) {
   Metadata metadata;
   metadata.mode = archive_entry_mode(entry) & permission_bits;
-  metadata.uid = static_cast<unsigned>(archive_entry_uid(entry));
-  metadata.gid = static_cast<unsigned>(archive_entry_gid(entry));
+  // 2^32 - 1 tells chown(2) to change nothing.
+  const auto uid = archive_entry_uid(entry), gid = archive_entry_gid(entry);
+  for (const auto id : {uid, gid})
+    if (id < 0 || id >= UINT32_MAX) return fail(ErrorKind::invalid, "its owner {}:{} is none that Linux has", uid, gid);
+  metadata.uid = static_cast<unsigned>(uid);
+  metadata.gid = static_cast<unsigned>(gid);
   metadata.seconds = archive_entry_mtime(entry);
   metadata.nanoseconds = archive_entry_mtime_nsec(entry);
   archive_entry_xattr_reset(entry);
@@ -74,14 +78,14 @@ Result<TreeWriter::Metadata> TreeWriter::metadata_of(archive_entry* entry) {
   return metadata;
 }
 
-Result<int> TreeWriter::directory(const std::vector<std::string>& components, std::size_t without) {
-  const std::size_t depth = components.size() - without;
+Result<int> TreeWriter::directory(const Path& path, std::size_t without) {
+  const std::size_t depth = path.size() - without;
   std::size_t common = 0;
-  while (common < depth && common < open_.size() && open_[common].name == components[common]) ++common;
+  while (common < depth && common < open_.size() && open_[common].name == path[common]) ++common;
   open_.resize(common);
   while (open_.size() < depth) {
     const int parent = open_.empty() ? root_.get() : open_.back().fd.get();
-    const auto& name = components[open_.size()];
+    const auto& name = path[open_.size()];
     constexpr int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     Fd fd(::openat(parent, name.c_str(), flags));
     if (!fd && errno == ENOENT) {
@@ -100,16 +104,20 @@ Result<int> TreeWriter::directory(const std::vector<std::string>& components, st
   return open_.empty() ? root_.get() : open_.back().fd.get();
 }
 
-void TreeWriter::forget(const std::vector<std::string>& components) {
-  if (open_.size() < components.size()) return;
-  for (std::size_t i = 0; i < components.size(); ++i)
-    if (open_[i].name != components[i]) return;
-  open_.resize(components.size() - 1);
+void TreeWriter::forget(const Path& path) {
+  if (open_.size() < path.size()) return;
+  for (std::size_t i = 0; i < path.size(); ++i)
+    if (open_[i].name != path[i]) return;
+  open_.resize(path.size() - 1);
 }
 
-Result<> TreeWriter::remove_existing(int parent, const std::string& name) {
+Result<> TreeWriter::remove_existing(int parent, const Path& path) {
+  const auto& name = path.back();
   if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return {};
-  if (errno == EISDIR && ::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0) return {};
+  if (errno == EISDIR && ::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0) {
+    directories_.erase(join(path, "/"));
+    return {};
+  }
   return fail_errno("replace {}", printable(name));
 }
 
@@ -149,11 +157,12 @@ Result<> TreeWriter::apply_by_name(int parent, const std::string& name, const Me
   return {};
 }
 
-Result<> TreeWriter::write_file(archive* reader, archive_entry* entry, int parent, const std::string& name, const Metadata& metadata) {
+Result<> TreeWriter::write_file(archive* reader, archive_entry* entry, int parent, const Path& path, const Metadata& metadata) {
+  const auto& name = path.back();
   constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   Fd fd(::openat(parent, name.c_str(), flags, metadata.mode & 0777));
   if (!fd && errno == EEXIST) {
-    TRY(remove_existing(parent, name));
+    TRY(remove_existing(parent, path));
     fd = Fd(::openat(parent, name.c_str(), flags, metadata.mode & 0777));
   }
   if (!fd) return fail_errno("create");
@@ -181,91 +190,94 @@ Result<> TreeWriter::write_file(archive* reader, archive_entry* entry, int paren
   return {};
 }
 
-Result<> TreeWriter::write_directory(const std::vector<std::string>& components, Metadata metadata) {
-  if (!components.empty()) {
-    const int parent = TRY(directory(components, 1));
-    if (::mkdirat(parent, components.back().c_str(), 0700) != 0) {
+Result<> TreeWriter::write_directory(const Path& path, Metadata metadata) {
+  if (!path.empty()) {
+    const int parent = TRY(directory(path, 1));
+    if (::mkdirat(parent, path.back().c_str(), 0700) != 0) {
       if (errno != EEXIST) return fail_errno("make directory");
       struct stat status{};
-      if (::fstatat(parent, components.back().c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("look at what stands there");
+      if (::fstatat(parent, path.back().c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("look at what stands there");
       if (!S_ISDIR(status.st_mode)) {
-        TRY(remove_existing(parent, components.back()));
-        if (::mkdirat(parent, components.back().c_str(), 0700) != 0) return fail_errno("make directory");
+        TRY(remove_existing(parent, path));
+        if (::mkdirat(parent, path.back().c_str(), 0700) != 0) return fail_errno("make directory");
       }
     }
   }
-  directories_.push_back({components, std::move(metadata)});
+  // Of a directory that comes twice, the last word counts, as with tar(1).
+  directories_.insert_or_assign(join(path, "/"), Directory{path, std::move(metadata)});
   return {};
 }
 
-Result<> TreeWriter::write_link(archive_entry* entry, int parent, const std::string& name) {
+Result<> TreeWriter::write_link(archive_entry* entry, int parent, const Path& path) {
+  const auto& name = path.back();
   const std::string target = archive_entry_hardlink(entry);
-  const auto components = TRY_WITHIN(member_components(target), "hard link");
-  if (components.empty()) return fail(ErrorKind::invalid, "hard link to a directory");
+  const auto existing = TRY_WITHIN(member_components(target), "hard link");
+  if (existing.empty()) return fail(ErrorKind::invalid, "hard link to a directory");
   // directory() may close the cached way to `parent`.
   const Fd here(::fcntl(parent, F_DUPFD_CLOEXEC, 0));
   if (!here) return fail_errno("keep the directory open");
-  const int there = TRY_WITHIN(directory(components, 1), "hard link to " + printable(target));
-  if (::linkat(there, components.back().c_str(), here.get(), name.c_str(), 0) == 0) return {};
+  const int there = TRY_WITHIN(directory(existing, 1), "hard link to " + printable(target));
+  if (::linkat(there, existing.back().c_str(), here.get(), name.c_str(), 0) == 0) return {};
   if (errno == EEXIST) {
     struct stat from{}, to{};
-    const bool same = ::fstatat(there, components.back().c_str(), &from, AT_SYMLINK_NOFOLLOW) == 0 &&
+    const bool same = ::fstatat(there, existing.back().c_str(), &from, AT_SYMLINK_NOFOLLOW) == 0 &&
                       ::fstatat(here.get(), name.c_str(), &to, AT_SYMLINK_NOFOLLOW) == 0 && from.st_ino == to.st_ino && from.st_dev == to.st_dev;
     if (same) return {};
-    TRY(remove_existing(here.get(), name));
-    if (::linkat(there, components.back().c_str(), here.get(), name.c_str(), 0) == 0) return {};
+    TRY(remove_existing(here.get(), path));
+    if (::linkat(there, existing.back().c_str(), here.get(), name.c_str(), 0) == 0) return {};
   }
   return fail_errno("hard link to {}", printable(target));
 }
 
-Result<> TreeWriter::write_symlink(archive_entry* entry, int parent, const std::string& name, const Metadata& metadata) {
+Result<> TreeWriter::write_symlink(archive_entry* entry, int parent, const Path& path, const Metadata& metadata) {
+  const auto& name = path.back();
   const char* target = archive_entry_symlink(entry);
   if (!target) return fail(ErrorKind::invalid, "symbolic link without a target");
   if (::symlinkat(target, parent, name.c_str()) != 0) {
     if (errno != EEXIST) return fail_errno("make symbolic link");
-    TRY(remove_existing(parent, name));
+    TRY(remove_existing(parent, path));
     if (::symlinkat(target, parent, name.c_str()) != 0) return fail_errno("make symbolic link");
   }
   return apply_by_name(parent, name, metadata, false);
 }
 
-Result<> TreeWriter::write_node(archive_entry* entry, int parent, const std::string& name, const Metadata& metadata) {
+Result<> TreeWriter::write_node(archive_entry* entry, int parent, const Path& path, const Metadata& metadata) {
+  const auto& name = path.back();
   const mode_t mode = archive_entry_filetype(entry) | (metadata.mode & 0777);
   const dev_t device = makedev(archive_entry_rdevmajor(entry), archive_entry_rdevminor(entry));
   if (::mknodat(parent, name.c_str(), mode, device) != 0) {
     if (errno != EEXIST) return fail_errno("make device node or FIFO");
-    TRY(remove_existing(parent, name));
+    TRY(remove_existing(parent, path));
     if (::mknodat(parent, name.c_str(), mode, device) != 0) return fail_errno("make device node or FIFO");
   }
   return apply_by_name(parent, name, metadata, true);
 }
 
 Result<> TreeWriter::write(archive* reader, archive_entry* entry) {
-  const char* path = archive_entry_pathname(entry);
-  if (!path) path = archive_entry_pathname_utf8(entry);
-  const auto components = TRY(member_components(path ? path : ""));
-  const auto context = std::format("member {}", printable(path));
+  const char* name = archive_entry_pathname(entry);
+  if (!name) name = archive_entry_pathname_utf8(entry);
+  const auto path = TRY(member_components(name ? name : ""));
+  const auto context = std::format("member {}", printable(name));
   auto metadata = TRY_WITHIN(metadata_of(entry), context);
   ++statistics_.members;
 
   const auto type = archive_entry_filetype(entry);
   if (type == AE_IFDIR && !archive_entry_hardlink(entry)) {
-    TRY_WITHIN(write_directory(components, std::move(metadata)), context);
+    TRY_WITHIN(write_directory(path, std::move(metadata)), context);
     return {};
   }
-  if (components.empty()) return fail(ErrorKind::invalid, "{}: the root of the target can only be a directory", context);
-  const auto& name = components.back();
-  const int parent = TRY_WITHIN(directory(components, 1), context);
-  forget(components);
+  if (path.empty()) return fail(ErrorKind::invalid, "{}: the root of the target can only be a directory", context);
+  const int parent = TRY_WITHIN(directory(path, 1), context);
+  forget(path);
   Result<> written;
   if (archive_entry_hardlink(entry))
-    written = write_link(entry, parent, name);
+    written = write_link(entry, parent, path);
   else if (type == AE_IFREG)
-    written = write_file(reader, entry, parent, name, metadata);
+    written = write_file(reader, entry, parent, path, metadata);
   else if (type == AE_IFLNK)
-    written = write_symlink(entry, parent, name, metadata);
+    written = write_symlink(entry, parent, path, metadata);
   else if (type == AE_IFCHR || type == AE_IFBLK || type == AE_IFIFO)
-    written = write_node(entry, parent, name, metadata);
+    written = write_node(entry, parent, path, metadata);
   // Sockets belong to programs that run; tar(1) leaves them out as well.
   if (!written) return std::unexpected(std::move(written).error().within(context));
   return {};
@@ -274,11 +286,12 @@ Result<> TreeWriter::write(archive* reader, archive_entry* entry) {
 Result<> TreeWriter::finish() {
   // Children before parents: what is done to a child changes its parent's times.
   for (auto each = directories_.rbegin(); each != directories_.rend(); ++each) {
-    const auto context = "directory /" + printable(join(each->components, "/"));
-    const int path = TRY_WITHIN(directory(each->components, 0), context);
-    const Fd fd(::openat(path, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const auto& [path, metadata] = each->second;
+    const auto context = "directory /" + printable(each->first);
+    const int place = TRY_WITHIN(directory(path, 0), context);
+    const Fd fd(::openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd) return fail_errno("{}", context);
-    TRY_WITHIN(apply(fd.get(), each->metadata, true), context);
+    TRY_WITHIN(apply(fd.get(), metadata, true), context);
   }
   return {};
 }

@@ -1,6 +1,7 @@
 // Writes the members of a tar archive below one directory, and nowhere else.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,9 +15,12 @@ struct archive_entry;
 
 namespace signet {
 
+/// A member's path below the target, a name each step.
+using Path = std::vector<std::string>;
+
 /// A member's path as its components: "./usr//bin/sh" gives usr, bin, sh; "./" gives none. Fails with invalid for an absolute path, for `..`
 /// anywhere, and for names that no file system takes.
-Result<std::vector<std::string>> member_components(std::string_view path);
+Result<Path> member_components(std::string_view path);
 
 class TreeWriter {
  public:
@@ -44,7 +48,7 @@ class TreeWriter {
     std::vector<Attribute> attributes;
   };
   struct Directory {
-    std::vector<std::string> components;
+    Path path;
     Metadata metadata;
   };
   struct Open {
@@ -53,24 +57,26 @@ class TreeWriter {
   };
 
   static Result<Metadata> metadata_of(archive_entry* entry);
-  /// The directory `components` (all but the last `without`), each step taken with O_NOFOLLOW; missing ones are made. Valid until the next call.
-  Result<int> directory(const std::vector<std::string>& components, std::size_t without);
-  Result<> write_file(archive* reader, archive_entry* entry, int parent, const std::string& name, const Metadata& metadata);
-  Result<> write_directory(const std::vector<std::string>& components, Metadata metadata);
-  Result<> write_link(archive_entry* entry, int parent, const std::string& name);
-  Result<> write_symlink(archive_entry* entry, int parent, const std::string& name, const Metadata& metadata);
-  Result<> write_node(archive_entry* entry, int parent, const std::string& name, const Metadata& metadata);
+  /// The directory `path` (all but the last `without`), each step taken with O_NOFOLLOW; missing ones are made. Valid until the next call.
+  Result<int> directory(const Path& path, std::size_t without);
+  // Each makes `path`, whose directory is open as `parent`.
+  Result<> write_file(archive* reader, archive_entry* entry, int parent, const Path& path, const Metadata& metadata);
+  Result<> write_directory(const Path& path, Metadata metadata);
+  Result<> write_link(archive_entry* entry, int parent, const Path& path);
+  Result<> write_symlink(archive_entry* entry, int parent, const Path& path, const Metadata& metadata);
+  Result<> write_node(archive_entry* entry, int parent, const Path& path, const Metadata& metadata);
   Result<> apply(int fd, const Metadata& metadata, bool needs_mode);
   Result<> apply_by_name(int parent, const std::string& name, const Metadata& metadata, bool has_mode);
-  Result<> remove_existing(int parent, const std::string& name);
+  /// Removes what stands in the way, a directory only if it is empty.
+  Result<> remove_existing(int parent, const Path& path);
   /// Closes cached directories from a component on that is being replaced.
-  void forget(const std::vector<std::string>& components);
+  void forget(const Path& path);
 
   Fd root_;
   const TreeOptions& options_;
   TreeStatistics statistics_;
-  std::vector<Open> open_;  // the directories from the root to where the last member went
-  std::vector<Directory> directories_;
+  std::vector<Open> open_;                        // the directories from the root to where the last member went
+  std::map<std::string, Directory> directories_;  // by path, so that a parent comes before its children
 };
 
 }  // namespace signet

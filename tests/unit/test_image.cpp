@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <format>
 
@@ -39,6 +40,8 @@ struct Member {
   std::string path;
   Kind kind = Kind::file;
   std::string data = {};  // or the target of a link
+  unsigned mode = 0;      // 0: 0755 for a directory, 0640 for all else
+  std::string uid = "0000000";
 };
 
 // A tar archive, written by hand: what is hostile about some could not be written by a well-behaved library.
@@ -49,8 +52,9 @@ std::string tar(const std::vector<Member>& members) {
     const auto put = [&](std::size_t at, std::string_view text) { header.replace(at, text.size(), text); };
     const bool file = member.kind == Kind::file;
     put(0, member.path);
-    put(100, member.kind == Kind::directory ? "0000755" : "0000640");
-    put(108, "0000000");
+    const unsigned usual = member.kind == Kind::directory ? 0755 : 0640;
+    put(100, std::format("{:07o}", member.mode ? member.mode : usual));
+    put(108, member.uid);
     put(116, "0000000");
     put(124, std::format("{:011o}", file ? member.data.size() : 0));
     put(136, std::format("{:011o}", 1'600'000'000));
@@ -79,6 +83,23 @@ struct Target {
   ~Target() { std::filesystem::remove_all(outer); }
   Result<TreeStatistics> write(std::string bytes, std::optional<Error> error = {}) const {
     return write_tree(std::make_unique<Bytes>(std::move(bytes), std::move(error)), root, {.keep_owner = false});
+  }
+  unsigned mode(const std::string& name) const {
+    struct stat status{};
+    REQUIRE(::lstat((root + "/" + name).c_str(), &status) == 0);
+    return status.st_mode;
+  }
+};
+
+// An archive, and then zeros without end.
+class Endless : public Bytes {
+ public:
+  using Bytes::Bytes;
+  Result<std::size_t> read(std::span<std::byte> buffer) override {
+    const auto got = Bytes::read(buffer);
+    if (!got || *got > 0) return got;
+    std::ranges::fill(buffer, std::byte{0});
+    return buffer.size();
   }
 };
 
@@ -142,6 +163,57 @@ TEST_CASE("what is no whole tar archive is said to be none") {
   CHECK(target.write("<html><body>Not found</body></html>" + std::string(2000, ' ')).error().message().contains("it is a web page"));
   CHECK(target.write(whole.substr(0, 3000)).error().kind() == ErrorKind::invalid);
   CHECK(target.write(std::string(4096, 'z')).error().kind() == ErrorKind::invalid);
+}
+
+TEST_CASE("an archive that ends between two members is cut off") {
+  const auto whole = tar({{"a", Kind::file, "x"}, {"b", Kind::file, "y"}});
+  for (const std::size_t members : {1UZ, 2UZ}) {
+    Target target;
+    const auto result = target.write(whole.substr(0, members * 1024));
+    REQUIRE_FALSE(result);
+    CHECK(result.error().kind() == ErrorKind::invalid);
+    CHECK(result.error().message().contains(members == 1 ? "cut off after member a" : "cut off after member b"));
+  }
+  Target target;
+  CHECK(target.write(whole.substr(0, 2 * 1024 + 512)));  // one block of zeros is what some writers leave it at
+  CHECK(target.write(whole + std::string(700, 'x')));    // and what comes behind the end is nobody's
+}
+
+TEST_CASE("of members that come twice the last one counts") {
+  Target target;
+  REQUIRE(target.write(tar({{"d/", Kind::directory, "", 0700},
+                            {"d/file", Kind::file, "old"},
+                            {"d/", Kind::directory, "", 0711},
+                            {"d/file", Kind::file, "new"},
+                            {"gone/", Kind::directory},
+                            {"gone", Kind::soft_link, "d"},
+                            {"was/", Kind::directory},
+                            {"was", Kind::file, "a file now"},
+                            {"back", Kind::file, "x"},
+                            {"back/", Kind::directory, "", 0750}})));
+  CHECK((target.mode("d") & 07777) == 0711);
+  CHECK(read_file(target.root + "/d/file") == "new");
+  CHECK(S_ISLNK(target.mode("gone")));
+  CHECK(S_ISREG(target.mode("was")));
+  CHECK(target.mode("back") == (S_IFDIR | 0750));
+}
+
+TEST_CASE("an owner that Linux cannot have is refused") {
+  // GNU's base-256 numbers: 2^32 - 1 would tell chown(2) to leave the owner as it is, and 2^32 would become root.
+  for (const std::string& uid : {std::string("\x80\0\0\0\xff\xff\xff\xff", 8), std::string("\x80\0\0\x01\0\0\0\0", 8)}) {
+    Target target;
+    const auto result = target.write(tar({{"a", Kind::file, "x", 0, uid}}));
+    REQUIRE_FALSE(result);
+    CHECK(result.error().message().contains("member a: its owner"));
+  }
+}
+
+TEST_CASE("what the target refuses ends the pull at once") {
+  Target target;
+  std::filesystem::create_directories(target.root + "/full/x");
+  const auto result = write_tree(std::make_unique<Endless>(tar({{"full", Kind::file, "x"}})), target.root, {.keep_owner = false});
+  REQUIRE_FALSE(result);
+  CHECK(result.error().message() == "member full: replace full: Directory not empty");
 }
 
 TEST_CASE("the cause is told, not what the decoder made of it") {
