@@ -62,7 +62,22 @@ std::string root_argument(const Plan& plan) {
   return {};
 }
 
+// Kernel parameters win over the profile: they are what a person at the machine can change.
+FinishAction choose(const Context& context, const char* parameter, FinishAction otherwise) {
+  if (const auto text = context.machine.command_line.signet(parameter))
+    if (const auto action = parse_finish_action(*text)) return *action;
+  return otherwise;
+}
+
 }  // namespace
+
+FinishAction success_action(const Context& context) {
+  auto action = context.profile.finish.on_success;
+  if (const auto left = read_file(context.state_file("finish"))) action = parse_finish_action(trim(*left)).value_or(action);
+  return choose(context, "on-success", action);
+}
+
+FinishAction failure_action(const Context& context) { return choose(context, "on-failure", context.profile.finish.on_failure); }
 
 Result<> load_kexec(const Context& context) {
   // The newest kernel, as `sort -V` sees it, and the initrd of the same version, in the image's own words for them.

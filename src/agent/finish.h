@@ -9,6 +9,11 @@ namespace signet {
 /// start script of the initrd opens one). On a machine that is no node it only says what it would do. Returns if the machine lives on.
 Result<> act(FinishAction action, Context& context);
 
+/// What on_success asks for: signet.on-success, else what a host script's `finish` left, else the profile.
+FinishAction success_action(const Context& context);
+/// The same for on_failure.
+FinishAction failure_action(const Context& context);
+
 /// Loads the installed system's kernel and initrd for act(kexec); called while the target is still mounted.
 Result<> load_kexec(const Context& context);
 

@@ -7,6 +7,7 @@
 #include <format>
 
 #include "agent/finish.h"
+#include "agent/lookup.h"
 #include "agent/stages.h"
 #include "agent/state.h"
 #include "base/fd.h"
@@ -45,14 +46,22 @@ Result<> run_host_script(Context& context) {
   return {};
 }
 
+// What the stages before `from` would have found or made.
+Result<> catch_up(Context& context) {
+  const auto* from = find_stage(context.settings.from);
+  const auto after = [&](std::string_view name) { return from > find_stage(name); };
+  if (after("identify") && !after("plan")) load_identity(context);
+  if (from == find_stage("plan")) context.profile = TRY(load_profile(context));
+  if (!after("plan")) return {};
+  TRY(resume(context));
+  TRY(fetch_hooks(context));
+  if (after("mount")) return run_stage(*find_stage("mount"), context);
+  return {};
+}
+
 Result<> run_stages(Context& context) {
   bool running = context.settings.from.empty();
-  if (!running) {
-    TRY(resume(context));
-    const auto& from = context.settings.from;
-    const bool needs_tree = from != "partition" && from != "format" && from != "mount";
-    if (needs_tree) TRY(run_stage(*find_stage("mount"), context));
-  }
+  if (!running) TRY(catch_up(context));
   for (const auto& stage : stages()) {
     if (stage.name == context.settings.from) running = true;
     // Without a node's own kernel the network is somebody else's and is up already.
@@ -72,19 +81,6 @@ Result<> run_stages(Context& context) {
   return {};
 }
 
-// Kernel parameters win over the profile: they are what a person at the machine can change.
-FinishAction choose(const Context& context, const char* parameter, FinishAction otherwise) {
-  if (const auto text = context.machine.command_line.signet(parameter))
-    if (const auto action = parse_finish_action(*text)) return *action;
-  return otherwise;
-}
-
-FinishAction success_action(const Context& context) {
-  auto action = context.profile.finish.on_success;
-  if (const auto left = read_file(context.state_file("finish"))) action = parse_finish_action(trim(*left)).value_or(action);
-  return choose(context, "on-success", action);
-}
-
 }  // namespace
 
 int install(Context& context) {
@@ -97,7 +93,7 @@ int install(Context& context) {
     std::string text = error.message() + "\n";
     if (!error.advice().empty()) text += "What to do: " + error.advice() + "\n";
     if (auto written = write_file(context.state_file("failure"), text); !written) context.report.log("{}", written.error().message());
-    const auto action = choose(context, "on-failure", context.profile.finish.on_failure);
+    const auto action = failure_action(context);
     if (action != FinishAction::shell) {
       context.report.log("on failure: {}", to_string(action));
       if (auto unmounted = unmount_below(context.settings.root); !unmounted) context.report.log("{}", unmounted.error().message());

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <format>
 
+#include "agent/finish.h"
 #include "agent/lookup.h"
 #include "agent/overrides.h"
 #include "agent/state.h"
@@ -210,6 +211,7 @@ Result<std::string> finish_stage(Context& context) {
   const auto inputs = configure_inputs(context);
   if (auto kept = keep_log(context); !kept) context.report.log("keep the log in the target: {}", kept.error().message());
   TRY(install_boot_loader(inputs, context.report));
+  if (on_node() && success_action(context) == FinishAction::kexec) TRY(load_kexec(context));
   TRY(unmount_below(context.settings.root));
   for (const auto& planned : context.plan.disks)
     TRY(write_mark(planned.disk.path,

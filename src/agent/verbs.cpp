@@ -251,8 +251,8 @@ int verb_post_install(Context& context) { return verb_hooks(context, "post-insta
 int verb_finish(Context& context) {
   if (auto resumed = resume(context); !resumed) return complain(resumed.error());
   known_machine(context);
+  const auto action = success_action(context);
   if (const int status = run_one("finish", context); status != 0) return status;
-  const auto action = context.profile.finish.on_success;
   if (auto noted = write_file(context.state_file("finish"), std::string(to_string(action)) + "\n"); !noted) return complain(noted.error());
   // Under a host script `install` still has a timeline to print, and acts then.
   if (::getenv("SIGNET_SCRIPT")) return 0;

@@ -43,7 +43,7 @@ std::unexpected<Error> failed(int code, std::string_view what) { return std::une
 int answer_disk_id(fdisk_context*, fdisk_ask* ask, void* data) {
   if (fdisk_ask_get_type(ask) != FDISK_ASKTYPE_STRING) return -EINVAL;
   // libfdisk frees the answer.
-  return fdisk_ask_string_set_result(ask, ::strdup(static_cast<const std::string*>(data)->c_str()));  // NOLINT(clang-analyzer-unix.Malloc)
+  return fdisk_ask_string_set_result(ask, ::strdup(static_cast<const std::string*>(data)->c_str()));
 }
 
 }  // namespace

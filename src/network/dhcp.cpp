@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <net/if.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -73,6 +74,12 @@ struct Attempt {
 Result<Child> start_client(const std::string& interface, const std::string& state) {
   // Four requests a second apart, a pause of two seconds, and again, for as long as it takes: a switch port may need 40 s to forward (IEEE 802.1D).
   std::vector<std::string> arguments = {"udhcpc", "-f", "-i", interface, "-t", "4", "-T", "1", "-A", "2", "-V", "signet"};
+  const auto pid_file = std::format("{}/udhcpc.{}.pid", state, interface);
+  // One that an earlier attempt has left would renew a lease beside ours.
+  if (const auto earlier = read_file(pid_file))
+    if (const auto pid = parse_unsigned(trim(*earlier)); pid && *pid > 1 && read_file(std::format("/proc/{}/comm", *pid)) == "udhcpc\n")
+      ::kill(static_cast<pid_t>(*pid), SIGTERM);
+  arguments.insert(arguments.end(), {"-p", pid_file});
   for (const char* option : {"hostname", "domain", "mtu", "ntpsrv", "224"}) arguments.insert(arguments.end(), {"-O", option});
   return Child::start({.arguments = std::move(arguments), .environment = {"SIGNET_STATE=" + state}});
 }

@@ -10,7 +10,7 @@ namespace signet {
 
 std::string why_not(const DiskMatch& match, const Disk& disk) {
   std::string why;
-  const auto add = [&](std::string text) { why += (why.empty() ? "" : ", ") + text; };
+  const auto add = [&](const std::string& text) { why += (why.empty() ? "" : ", ") + text; };
   const auto pattern = [&](const char* name, const std::optional<std::string>& wanted, const std::string& have, int flags) {
     if (wanted && ::fnmatch(wanted->c_str(), have.c_str(), flags) != 0)
       add(have.empty() ? std::format("it has no {}", name) : std::format("{} \"{}\" is not \"{}\"", name, have, *wanted));

@@ -111,8 +111,7 @@ class Reader {
       : diagnostics_(diagnostics), whole_(completeness == Completeness::whole), root_(std::move(root)) {}
 
   Profile read(const toml::table& table) {
-    Section top(table, "", {"schema", "image", "disk", "raid", "volume_group", "luks", "network", "configure", "hooks", "finish", "report"},
-                diagnostics_);
+    Section top(table, "", {"schema", "image", "disk", "raid", "volume_group", "luks", "network", "configure", "hooks", "finish"}, diagnostics_);
     const auto schema = top.number("schema");
     if (!schema && !top.has("schema") && whole_) diagnostics_.push_back({root_, "schema is missing: write `schema = 1` at the top"});
     if (schema && *schema != schema_version)
@@ -134,7 +133,6 @@ class Reader {
     if (const auto* configure = top.table("configure")) profile.configure = read_configure(*configure);
     if (const auto* hooks = top.table("hooks")) profile.hooks = read_hooks(*hooks);
     if (const auto* finish = top.table("finish")) profile.finish = read_finish(*finish);
-    profile.report = top.string("report").value_or("");
     return profile;
   }
 

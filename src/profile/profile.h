@@ -151,7 +151,6 @@ struct Profile {
   ConfigureRule configure;
   HooksRule hooks;
   FinishRule finish;
-  std::string report;  // URL for events, or empty
 };
 
 /// Every mistake that was found; never empty.

@@ -64,7 +64,6 @@ std::string partition_table(const PartitionRule& rule) {
 
 std::string to_toml(const Profile& profile) {
   std::string text = "schema = 1\n";
-  if (!profile.report.empty()) text += "report = " + quoted(profile.report) + "\n";
   Block image("[image]");
   image.text("source", profile.image.source);
   image.text("sha256", profile.image.sha256);
