@@ -16,10 +16,23 @@ inline constexpr std::uint64_t alignment = 1024 * 1024;
 /// least); MBR reaches 2^32 sectors.
 std::uint64_t usable_end(const Disk& disk, TableType table);
 
-/// The smallest partition that a format makes sense in, bytes.
-std::uint64_t smallest(FormatType format, PartitionType type);
+/// The smallest and the largest partition that a format makes sense in, bytes; what the makers in filesystem/ can do.
+std::uint64_t smallest(FormatType format);
+std::uint64_t largest(FormatType format, std::uint32_t sector_size);
 
-/// Numbers, starts and sizes for a rule's partitions; what does not fit is added to `refusals`.
-std::vector<PlannedPartition> lay_out(const DiskRule& rule, const Disk& disk, std::vector<std::string>& refusals);
+/// Reasons against a plan. Those that a larger disk would settle are counted apart.
+struct Refusals {
+  std::vector<std::string> reasons;
+  std::size_t about_space = 0;
+
+  void refuse(std::string reason) { reasons.push_back(std::move(reason)); }
+  void no_space(std::string reason) {
+    refuse(std::move(reason));
+    ++about_space;
+  }
+};
+
+/// Numbers, starts and sizes for a rule's partitions; what does not fit is refused.
+std::vector<PlannedPartition> lay_out(const DiskRule& rule, const Disk& disk, Refusals& refusals);
 
 }  // namespace signet

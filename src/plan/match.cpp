@@ -2,9 +2,11 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <format>
 
 #include "base/size.h"
+#include "base/text.h"
 
 namespace signet {
 
@@ -24,6 +26,18 @@ std::string why_not(const DiskMatch& match, const Disk& disk) {
   if (match.rotational && *match.rotational != disk.rotational) add(disk.rotational ? "it rotates" : "it does not rotate");
   if (match.index && *match.index != disk.index) add(std::format("index {} is not {}", disk.index, *match.index));
   return why;
+}
+
+std::string sets_apart(const Disk& disk, std::span<const Disk* const> others) {
+  const auto alone = [&](std::string Disk::* property) {
+    const auto& value = disk.*property;
+    // What fnmatch(3) or TOML would read otherwise is better not offered to be copied.
+    return !value.empty() && value.find_first_of("*?[\\\"") == std::string::npos &&
+           std::ranges::none_of(others, [&](const Disk* other) { return other != &disk && to_lower(other->*property) == to_lower(value); });
+  };
+  if (alone(&Disk::serial)) return std::format("serial = \"{}\"", disk.serial);
+  if (alone(&Disk::wwn)) return std::format("wwn = \"{}\"", disk.wwn);
+  return std::format("path = \"{}\"", disk.path);
 }
 
 }  // namespace signet

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <format>
+#include <map>
+#include <set>
 
 #include "base/size.h"
 #include "base/text.h"
@@ -17,17 +19,35 @@ class Planner {
   explicit Planner(const PlanInputs& inputs) : inputs_(inputs) {}
 
   Result<Plan> make() {
+    check_rules();
     for (const auto& rule : inputs_.profile.disks) plan_disk(rule);
     plan_image();
     plan_boot_loader();
-    if (refusals_.empty()) return std::move(plan_);
-    const bool only_space = space_refusals_ == refusals_.size();
-    return std::unexpected(Error(only_space ? ErrorKind::no_space : ErrorKind::refused, join(refusals_, "\n"))
+    const auto& reasons = refusals_.reasons;
+    if (reasons.empty()) return std::move(plan_);
+    const bool only_space = refusals_.about_space == reasons.size();
+    return std::unexpected(Error(only_space ? ErrorKind::no_space : ErrorKind::refused, join(reasons, "\n"))
                                .advise("nothing has been changed; correct the profile, or give this machine the disk that it asks for"));
   }
 
  private:
-  void refuse(std::string reason) { refusals_.push_back(std::move(reason)); }
+  void refuse(std::string reason) { refusals_.refuse(std::move(reason)); }
+
+  // What parse_profile() sees to for files holds for flags too.
+  void check_rules() {
+    if (inputs_.profile.disks.empty()) return refuse("the profile names no disk: where shall the system go?");
+    std::map<std::string, std::string> mounts;  // and the name of the partition there
+    for (const auto& rule : inputs_.profile.disks) {
+      std::set<std::string> names;
+      for (const auto& partition : rule.partitions) {
+        if (!names.insert(partition.name).second) refuse(std::format("disk `{}`: two partitions are called `{}`", rule.id, partition.name));
+        if (partition.mount.empty()) continue;
+        const auto [other, placed] = mounts.try_emplace(partition.mount, partition.name);
+        if (!placed) refuse(std::format("partitions `{}` and `{}` both mount `{}`", other->second, partition.name, partition.mount));
+      }
+    }
+    if (!mounts.contains("/")) refuse("no partition has mount = \"/\": where shall the system go?");
+  }
 
   // The one disk that a rule matches, or a refusal that shows every candidate.
   const Disk* choose(const DiskRule& rule) {
@@ -44,32 +64,24 @@ class Planner {
       if (disks.empty()) text += "\n  this machine has no disk that this kernel can see";
     } else {
       text = std::format("disk `{}`: {} disks match {}, but exactly one may", rule.id, matching.size(), rule.match.text());
-      for (const auto* disk : matching) text += std::format("\n  {}: holds {}", disk->describe(), disk->found);
-      text += "\n  tell them apart by path, serial, wwn, size or index";
+      for (const auto* disk : matching)
+        text += std::format("\n  {}: holds {}; to mean this one, add {} to its match", disk->describe(), disk->found, sets_apart(*disk, matching));
     }
     refuse(std::move(text));
     return nullptr;
   }
 
-  bool may_wipe(const DiskRule& rule, const Disk& disk) {
-    const auto refuse_disk = [&](std::string why) {
-      refuse(std::format("disk `{}`: {} {}", rule.id, disk.describe(), why));
-      return false;
-    };
+  void check_wipe(const DiskRule& rule, const Disk& disk) {
+    const auto refuse_disk = [&](std::string_view why) { refuse(std::format("disk `{}`: {} {}", rule.id, disk.describe(), why)); };
     if (disk.read_only) return refuse_disk("is read-only");
     if (!disk.in_use.empty()) return refuse_disk("is in use: " + disk.in_use);
-    switch (rule.wipe) {
-      case WipeRule::any: return true;
-      case WipeRule::signet:
-        if (disk.content != DiskContent::foreign) return true;
-        return refuse_disk(std::format(
-            "holds {}; wipe = \"signet\" allows only empty disks and those that Signet installed, wipe = \"any\" would allow it", disk.found));
-      case WipeRule::blank:
-        if (disk.content == DiskContent::blank) return true;
-        return refuse_disk(std::format("is not empty, it holds {}; wipe = \"blank\" forbids that, wipe = \"{}\" would allow it", disk.found,
-                                       disk.content == DiskContent::signet ? "signet" : "any"));
-    }
-    return false;
+    if (disk.content == DiskContent::blank || rule.wipe == WipeRule::any) return;
+    if (rule.wipe == WipeRule::blank)
+      refuse_disk(std::format("is not empty, it holds {}; wipe = \"blank\" forbids that, wipe = \"{}\" would allow it", disk.found,
+                              disk.content == DiskContent::signet ? "signet" : "any"));
+    else if (disk.content == DiskContent::foreign)
+      refuse_disk(std::format("holds {}; wipe = \"signet\" allows only empty disks and those that Signet installed, wipe = \"any\" would allow it",
+                              disk.found));
   }
 
   void plan_disk(const DiskRule& rule) {
@@ -77,7 +89,7 @@ class Planner {
     if (!disk) return;
     for (const auto& other : plan_.disks)
       if (other.disk.path == disk->path) return refuse(std::format("disks `{}` and `{}` are both {}", other.id, rule.id, disk->describe()));
-    if (!may_wipe(rule, *disk)) return;
+    check_wipe(rule, *disk);
 
     PlannedDisk planned;
     planned.disk = *disk;
@@ -85,9 +97,7 @@ class Planner {
     planned.table = rule.table;
     const auto uuid = inputs_.new_uuid();
     planned.table_uuid = rule.table == TableType::gpt ? uuid : "0x" + uuid.substr(0, 8);
-    const auto before = refusals_.size();
     planned.partitions = lay_out(rule, *disk, refusals_);
-    space_refusals_ += refusals_.size() - before;
     for (auto& partition : planned.partitions) {
       if (partition.format == FormatType::none) continue;
       partition.uuid = inputs_.new_uuid();
@@ -109,11 +119,9 @@ class Planner {
     // What is stored compressed cannot need less room than it takes now.
     std::uint64_t room = 0;
     for (const auto* partition : plan_.mounts()) room += partition->size;
-    if (room > 0 && *plan_.image_size > room) {
-      refuse(
+    if (room > 0 && *plan_.image_size > room)
+      refusals_.no_space(
           std::format("the image is {} as stored, but the target's file systems have {} in all", format_size(*plan_.image_size), format_size(room)));
-      ++space_refusals_;
-    }
   }
 
   // The disk that firmware starts from: the one that holds "/", or "/boot" if that is apart.
@@ -154,8 +162,7 @@ class Planner {
 
   const PlanInputs& inputs_;
   Plan plan_;
-  std::vector<std::string> refusals_;
-  std::size_t space_refusals_ = 0;
+  Refusals refusals_;
 };
 
 }  // namespace
@@ -170,14 +177,37 @@ std::vector<const PlannedPartition*> Plan::mounts() const {
   return found;
 }
 
+namespace {
+
+// Code points, which is what a console gives a column to.
+std::size_t width(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+std::string padded(std::string_view text, std::size_t columns) {
+  return std::string(text) + std::string(columns > width(text) ? columns - width(text) : 0, ' ');
+}
+
+std::string table_text(const PlannedDisk& planned) {
+  constexpr std::size_t widest_name = 16;
+  std::size_t column = 4;
+  for (const auto& partition : planned.partitions) column = std::clamp(width(partition.name), column, widest_name);
+  std::string text = std::format("   #  {}  {:>9}  type   format  mount\n", padded("name", column), "size");
+  for (const auto& partition : planned.partitions)
+    text += std::format("  {:>2}  {}  {:>9}  {:<5}  {:<6}  {}\n", partition.number, padded(partition.name, column), format_size(partition.size),
+                        to_string(partition.type), partition.format == FormatType::none ? "-" : to_string(partition.format),
+                        partition.mount.empty() ? "-" : partition.mount);
+  return text;
+}
+
+}  // namespace
+
 std::string Plan::text() const {
   std::string text;
   for (const auto& planned : disks) {
-    text += std::format("{}: {}, holds {}\n", planned.id, planned.disk.describe(), planned.disk.found.empty() ? "?" : planned.disk.found);
-    text += std::format("  new {} table\n", to_string(planned.table));
-    for (const auto& partition : planned.partitions)
-      text += std::format("  {:>2} {:<12} {:>9}  {:<6} {:<5} {}\n", partition.number, partition.name, format_size(partition.size),
-                          to_string(partition.type), partition.format == FormatType::none ? "-" : to_string(partition.format), partition.mount);
+    text += std::format("{}: {}\n", planned.id, planned.disk.describe());
+    text += std::format("  holds {}; gets a new {} table\n", planned.disk.found.empty() ? "?" : planned.disk.found, to_string(planned.table));
+    text += table_text(planned);
   }
   if (!image_source.empty()) {
     const auto uri = parse_uri(image_source);

@@ -48,7 +48,7 @@ struct Plan {
 
   /// Partitions with a mount point, parents before children ("/" before "/boot" before "/boot/efi").
   std::vector<const PlannedPartition*> mounts() const;
-  /// What would happen, for a person: a table per disk, the image, the boot loader.
+  /// What would happen, for a person at a console: a table per disk, the image, the boot loader.
   std::string text() const;
 };
 
@@ -62,9 +62,10 @@ struct PlanInputs {
 
 /// The plan, or one Error of kind refused (no_space if the only reasons are sizes) whose message has every reason in a line of its own.
 /// Refuses when: a rule matches no disk or more than one (each candidate is listed with why it did or did not match); two rules take the same disk; a
-/// disk is read-only or in use; the wipe rule forbids; partitions do not fit (says how much is missing); a file system is smaller than it can be; no
-/// partition mounts "/"; two mount the same place; MBR with more than 4 partitions or beyond 2 TiB; the image as stored cannot fit; GRUB for BIOS on
-/// GPT without a `bios` partition, or UEFI firmware (this version installs GRUB for BIOS only).
+/// disk is read-only or in use; the wipe rule forbids; partitions do not fit (says how much is missing); a file system is smaller or larger than it
+/// can be; "rest" stands twice on a disk, or a name; no partition mounts "/"; two mount the same place; MBR with more than 4 partitions, GPT with
+/// more than 128; the image as stored cannot fit; GRUB for BIOS on GPT without a `bios` partition; UEFI firmware with boot_loader = "automatic" (this
+/// version installs GRUB for BIOS only, and says so rather than leave a machine that does not start).
 Result<Plan> make_plan(const PlanInputs& inputs);
 
 /// The plan as JSON (all that the stages after `plan` need; not what the disk looked like), and back.

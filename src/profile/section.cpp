@@ -44,12 +44,10 @@ Section::Section(const toml::table& table, std::string name, std::initializer_li
   }
 }
 
-void Section::missing(std::string_view key, std::string_view hint) {
-  note(place(), std::format("{}{}{} is missing: {}", name_, name_.empty() ? "" : ".", key, hint));
-}
+void Section::missing(std::string_view key, std::string_view hint) { note(place(), std::format("{} is missing: {}", path(key), hint)); }
 
 void Section::wrong_type(std::string_view key, std::string_view wanted) {
-  note(place(key), std::format("{}{}{} must be {}, but here is {}", name_, name_.empty() ? "" : ".", key, wanted, type_word(find(key)->type())));
+  note(place(key), std::format("{} must be {}, but here is {}", path(key), wanted, type_word(find(key)->type())));
 }
 
 std::optional<std::string> Section::string(std::string_view key) {
@@ -76,8 +74,8 @@ std::optional<std::uint64_t> Section::number(std::string_view key) {
   return std::nullopt;
 }
 
-std::vector<std::string> Section::strings(std::string_view key) {
-  std::vector<std::string> found;
+std::vector<Element> Section::strings(std::string_view key) {
+  std::vector<Element> found;
   const auto* node = find(key);
   if (!node) return found;
   const auto* array = node->as_array();
@@ -87,9 +85,9 @@ std::vector<std::string> Section::strings(std::string_view key) {
   }
   for (const auto& element : *array) {
     if (const auto* text = element.as_string())
-      found.push_back(text->get());
+      found.push_back({text->get(), place_of(element)});
     else
-      note(place_of(element), std::format("{}.{} must hold strings only, but here is {}", name_, key, type_word(element.type())));
+      note(place_of(element), std::format("{} must hold strings only, but here is {}", path(key), type_word(element.type())));
   }
   return found;
 }
@@ -108,8 +106,7 @@ std::vector<const toml::table*> Section::tables(std::string_view key) {
     if (const auto* each = element.as_table())
       found.push_back(each);
     else
-      note(place_of(element),
-           std::format("{}{}{} must hold tables only, but here is {}", name_, name_.empty() ? "" : ".", key, type_word(element.type())));
+      note(place_of(element), std::format("{} must hold tables only, but here is {}", path(key), type_word(element.type())));
   }
   return found;
 }
@@ -126,17 +123,19 @@ std::optional<std::string> Section::checked(std::string_view key, Result<> (*che
   auto text = string(key);
   if (!text) return std::nullopt;
   if (const auto fine = check(*text); !fine) {
-    note(place(key), std::format("{}.{}: {}", name_, key, fine.error().message()));
+    note(place(key), std::format("{}: {}", path(key), fine.error().message()));
     return std::nullopt;
   }
   return text;
 }
 
 std::vector<std::string> Section::checked_list(std::string_view key, Result<> (*check)(std::string_view)) {
-  auto all = strings(key);
-  for (const auto& text : all)
-    if (const auto fine = check(text); !fine) note(place(key), std::format("{}.{}: {}", name_, key, fine.error().message()));
-  return all;
+  std::vector<std::string> texts;
+  for (auto& [text, place] : strings(key)) {
+    if (const auto fine = check(text); !fine) note(place, std::format("{}: {}", path(key), fine.error().message()));
+    texts.push_back(std::move(text));
+  }
+  return texts;
 }
 
 }  // namespace signet

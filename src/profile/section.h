@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text.h"
 #include "profile/profile.h"
 #include "profile/toml.h"
 #include "profile/words.h"
@@ -15,6 +16,12 @@ namespace signet {
 /// Where a node of the (merged) document was written.
 Place place_of(const toml::node& node);
 Place place_of(const toml::key& key);
+
+/// A string of an array, and where it stands.
+struct Element {
+  std::string text;
+  Place place;
+};
 
 class Section {
  public:
@@ -34,7 +41,7 @@ class Section {
   std::optional<std::string> string(std::string_view key);
   std::optional<bool> boolean(std::string_view key);
   std::optional<std::uint64_t> number(std::string_view key);
-  std::vector<std::string> strings(std::string_view key);
+  std::vector<Element> strings(std::string_view key);
   /// The tables of an array of tables; a single table counts as an array of one.
   std::vector<const toml::table*> tables(std::string_view key);
   const toml::table* table(std::string_view key);
@@ -49,11 +56,12 @@ class Section {
     const auto text = string(key);
     if (!text) return std::nullopt;
     const auto value = value_of(words, *text);
-    if (!value) note(place(key), name_ + "." + std::string(key) + " must be " + list_of(words) + ", not `" + *text + "`");
+    if (!value) note(place(key), path(key) + " must be " + list_of(words) + ", not `" + printable(*text) + "`");
     return value;
   }
 
-  const std::string& name() const { return name_; }
+  /// The key as messages name it: "disk.wipe".
+  std::string path(std::string_view key) const { return name_.empty() ? std::string(key) : name_ + "." + std::string(key); }
 
  private:
   void wrong_type(std::string_view key, std::string_view wanted);

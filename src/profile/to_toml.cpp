@@ -47,8 +47,20 @@ class Block {
 };
 
 std::string match_table(const DiskMatch& match) {
-  const auto text = match.text();
-  return text == "any disk" ? "{ }" : "{ " + text + " }";
+  std::string text;
+  const auto add = [&](std::string_view key, const std::string& value) { text += std::format("{}{} = {}", text.empty() ? " " : ", ", key, value); };
+  const auto add_text = [&](std::string_view key, const std::optional<std::string>& value) {
+    if (value) add(key, quoted(*value));
+  };
+  add_text("path", match.path);
+  add_text("wwn", match.wwn);
+  add_text("serial", match.serial);
+  add_text("model", match.model);
+  add_text("transport", match.transport);
+  if (match.size) add("size", quoted(match.size->text));
+  if (match.rotational) add("rotational", *match.rotational ? "true" : "false");
+  if (match.index) add("index", std::to_string(*match.index));
+  return "{" + text + " }";
 }
 
 std::string partition_table(const PartitionRule& rule) {

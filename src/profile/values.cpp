@@ -20,6 +20,15 @@ bool only(std::string_view text, std::initializer_list<std::string_view> allowed
 
 std::unexpected<Error> wrong(std::string_view text, std::string_view what) { return fail(ErrorKind::invalid, "`{}` {}", printable(text), what); }
 
+// Bits of an address: 32 or 128, or 0 if it is none.
+unsigned address_bits(std::string_view text) {
+  const std::string address(text);
+  if (address.contains('\0')) return 0;
+  unsigned char binary[16];
+  if (::inet_pton(AF_INET, address.c_str(), binary) == 1) return 32;
+  return ::inet_pton(AF_INET6, address.c_str(), binary) == 1 ? 128 : 0;
+}
+
 }  // namespace
 
 Result<SizeRule> parse_size_rule(std::string_view text) {
@@ -54,7 +63,7 @@ Result<SizeBound> parse_size_bound(std::string_view text) {
     if (compare == ">=") {
       bound.minimum = std::max(bound.minimum, size);
     } else if (compare == ">") {
-      bound.minimum = std::max(bound.minimum, size + 1);
+      bound.minimum = std::max(bound.minimum, size == UINT64_MAX ? size : size + 1);
     } else if (compare == "<=") {
       bound.maximum = std::min(bound.maximum, size);
     } else if (compare == "<") {
@@ -85,6 +94,15 @@ Result<> check_mount_point(std::string_view text) {
   const auto parts = split(text.substr(1), '/');
   for (const auto part : parts)
     if (part == "." || part == ".." || (part.empty() && text != "/")) return wrong(text, "has empty, `.` or `..` parts");
+  for (const auto kernel : {"dev", "proc", "run", "sys"})
+    if (parts.front() == kernel) return wrong(text, "lies where the running system has a file system of its own");
+  if (text.contains(' ') || text.contains('\\')) return wrong(text, "has a blank or a backslash, which fstab(5) gives a meaning to");
+  return check_line(text);
+}
+
+Result<> check_mount_option(std::string_view text) {
+  if (text.empty() || text.contains(' ') || text.contains(','))
+    return wrong(text, "is not one mount option; write options = [\"noatime\", \"discard\"]");
   return check_line(text);
 }
 
@@ -95,9 +113,13 @@ Result<> check_sha256(std::string_view text) {
 
 Result<> check_label(std::string_view text, FormatType format) {
   TRY(check_line(text));
+  if (format == FormatType::none) return wrong(text, "labels no file system; set format too");
   const std::size_t limit = format == FormatType::vfat ? 11 : format == FormatType::swap ? 15 : 16;
   if (text.size() > limit)
-    return fail(ErrorKind::invalid, "`{}` is longer than the {} bytes that a {} label may have", text, limit, to_string(format));
+    return fail(ErrorKind::invalid, "`{}` is longer than the {} bytes that a label of {} may have", text, limit, to_string(format));
+  // fatgen103: what a short name may not have, a volume label may not have either.
+  const bool fat_fits = std::ranges::all_of(text, [](char c) { return c >= ' ' && !std::string_view("\"*+,./:;<=>?[\\]|").contains(c); });
+  if (format == FormatType::vfat && !fat_fits) return wrong(text, "has characters that a vfat label cannot have; use letters, digits, - and _");
   return {};
 }
 
@@ -110,16 +132,35 @@ Result<> check_partition_name(std::string_view text) {
   return {};
 }
 
-Result<> check_address(std::string_view text, bool with_prefix) {
+Result<> check_transport(std::string_view text) {
+  constexpr std::string_view known[] = {"nvme", "sata", "sas", "scsi", "ata", "usb", "mmc", "virtio", "loop", "file"};
+  TRY(check_line(text));
+  if (text.find_first_of("*?[") != std::string_view::npos || std::ranges::find(known, to_lower(text)) != std::end(known)) return {};
+  const auto near = nearest(text, known);
+  return wrong(
+      text, near ? "is no transport; did you mean `" + *near + "`?" : "is no transport; known are nvme, sata, sas, scsi, ata, usb, mmc and virtio");
+}
+
+Result<> check_interface_name(std::string_view text) {
+  for (const auto name : split(text, ' '))
+    if (name.empty() || name == "." || name == ".." || name.size() > 15 || name.find_first_of("/:\"'\\") != std::string_view::npos)
+      return wrong(text, "is not the name of an interface, such as \"eth0\" or \"en*\", at most 15 characters");
+  return check_line(text);
+}
+
+Result<> check_address(std::string_view text) {
+  if (address_bits(text) != 0) return {};
+  const bool prefix = address_bits(text.substr(0, text.find('/'))) != 0;
+  return wrong(text, prefix ? "must not have a prefix length here" : "is not an IPv4 or IPv6 address");
+}
+
+Result<> check_address_with_prefix(std::string_view text) {
   const auto slash = text.find('/');
-  const std::string address(text.substr(0, slash));
-  unsigned char binary[16];
-  const bool v4 = ::inet_pton(AF_INET, address.c_str(), binary) == 1;
-  const bool v6 = !v4 && ::inet_pton(AF_INET6, address.c_str(), binary) == 1;
-  if (!v4 && !v6) return wrong(text, "is not an IPv4 or IPv6 address");
-  if (!with_prefix) return slash == std::string_view::npos ? Result<>() : wrong(text, "must not have a prefix length here");
+  const auto bits = address_bits(text.substr(0, slash));
+  if (bits == 0) return wrong(text, "is not an IPv4 or IPv6 address");
   const auto prefix = slash == std::string_view::npos ? std::nullopt : parse_unsigned(text.substr(slash + 1));
-  if (!prefix || *prefix > (v4 ? 32 : 128)) return wrong(text, "needs a prefix length, such as 10.0.0.5/24");
+  if (!prefix || *prefix > bits)
+    return wrong(text, bits == 32 ? "needs a prefix length, such as 10.0.0.5/24" : "needs a prefix length, such as fd00::5/64");
   return {};
 }
 
@@ -133,13 +174,38 @@ Result<> check_mac(std::string_view text) {
 
 Result<> check_user_name(std::string_view text) {
   const bool fits = !text.empty() && text.size() <= 32 && only(text, {lower_case, digits, "_-"}) && !only(text.substr(0, 1), {digits, "-"});
-  if (!fits) return wrong(text, "is not a user name (lower-case letters, digits, _ and -, at most 32)");
+  if (!fits) return wrong(text, "is not a user or group name (lower-case letters, digits, _ and -, at most 32)");
   return {};
 }
 
 Result<> check_password_hash(std::string_view text) {
   if (!text.starts_with('$') || text.contains(':') || text.size() > 384 || !check_line(text))
     return fail(ErrorKind::invalid, "the password must be a hash as crypt(5) has it (`openssl passwd -6`), not the password itself");
+  return {};
+}
+
+Result<> check_ssh_key(std::string_view text) {
+  TRY(check_line(text));
+  bool typed = false;
+  for (const auto word : split(text, ' '))
+    for (const auto type : {"ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"}) typed = typed || word.starts_with(type);
+  if (!typed || !text.contains(' ')) return wrong(text.substr(0, 40), "is not a public SSH key; copy the line of a .pub file");
+  return {};
+}
+
+Result<> check_shell(std::string_view text) {
+  TRY(check_mount_point(text));
+  if (text.contains(':')) return wrong(text, "has a colon, which parts the fields of passwd(5)");
+  return {};
+}
+
+Result<> check_locale(std::string_view text) {
+  if (text.empty() || !only(to_lower(text), {lower_case, digits, "_.@-"})) return wrong(text, "is not a locale such as en_US.UTF-8");
+  return {};
+}
+
+Result<> check_keyboard(std::string_view text) {
+  if (text.empty() || !only(to_lower(text), {lower_case, digits, "_,()-"})) return wrong(text, "is not a keyboard layout such as de or us");
   return {};
 }
 

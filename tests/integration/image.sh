@@ -96,6 +96,21 @@ cp "$work/image.tar.zst" "$work/bent.tar.zst"
 printf '\xff' | dd of="$work/bent.tar.zst" bs=1 seek=1000000 conv=notrunc status=none
 refused 'its SHA-256 is' "$work/bent.tar.zst" "$(sha256sum "$work/image.tar.zst" | cut -d' ' -f1)"
 refused 'no such file' "$work/none.tar.zst"
+tar -C "$work/fs/from" -cf - dir/big dir/file | zstd -q --ultra --long=28 -c >"$work/wide.tar.zst"
+refused 'cannot be decompressed: .*too much memory' "$work/wide.tar.zst"
+grep -q 'zstd --long=27' "$work/out" || fail "no advice for a window that is too wide: $(cat "$work/out")"
+# The end mark is missing, and everything before it is there.
+tar --format=pax -b1 -C "$work/fs/from" -cf "$work/unmarked.tar" dir/file set
+truncate -s -1024 "$work/unmarked.tar"
+refused 'cut off after member set/' "$work/unmarked.tar"
 echo '<html><title>404</title></html>' >"$work/page.tar.zst"
 refused 'web page' "$work/page.tar.zst"
+truncate -s 16M "$work/small.img"
+"$agent" format --type ext4 --path "$work/small.img" --state "$work/state"
+mount_image "$work/small.img" "$work/small"
+head -c 30000000 /dev/urandom >"$work/fs/from/dir/big"
+tar -C "$work/fs/from" -cf "$work/large.tar" .
+if "$agent" pull --source "$work/large.tar" --root "$work/small" --state "$work/state" >"$work/out" 2>&1; then fail "a full target was not noticed"; fi
+grep -Eq 'FAILED: member [^ ]*dir/big: .*No space left on device' "$work/out" || fail "the message for a full target is: $(cat "$work/out")"
+ok "a target that fills up says so, with the member's name"
 ok "cut, bent, missing and wrong images are refused with their reason"

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "fetch/fetch.h"
+#include "fetch/sha256.h"
 #include "http_server.h"
 
 using namespace signet;
@@ -264,6 +265,27 @@ TEST_CASE("files: read, hashed, missing") {
 TEST_CASE("SHA-256 of FIPS 180-4's examples") {
   CHECK(sha256_text("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   CHECK(sha256_text("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
+TEST_CASE("both engines of SHA-256 agree, whatever the pieces") {
+  if (!has_sha_instructions()) MESSAGE("this CPU has no SHA instructions: mbedTLS is compared with itself");
+  const auto body = big_body();
+  const auto all = std::as_bytes(std::span(body));
+  for (std::size_t length = 0; length < 300; ++length) {
+    Sha256 fast, portable(Sha256::Engine::portable);
+    fast.update(all.first(length));
+    portable.update(all.first(length));
+    CAPTURE(length);
+    CHECK(fast.finish() == portable.finish());
+  }
+  for (const std::size_t piece : {1UZ, 63UZ, 64UZ, 65UZ, 1000UZ, 262'144UZ}) {
+    Sha256 fast, portable(Sha256::Engine::portable);
+    const auto some = all.first(std::min(all.size(), piece * 5000));
+    for (std::size_t at = 0; at < some.size(); at += piece) fast.update(some.subspan(at, std::min(piece, some.size() - at)));
+    portable.update(some);
+    CAPTURE(piece);
+    CHECK(fast.finish() == portable.finish());
+  }
 }
 
 TEST_CASE("bytes are counted as they pass") {

@@ -132,12 +132,168 @@ TEST_CASE("what does not fit is refused with what is missing") {
   each.machine.disks = {disk("vda", 200 * MiB)};
   CHECK(each.refusal().contains("is too small: its partitions need 257 MiB, but 198 MiB can be used, 59 MiB are missing"));
   CHECK(each.plan().error().kind() == ErrorKind::no_space);
+  Case tiny;
+  tiny.rule().partitions[2].size = bytes(MiB);
+  CHECK(tiny.refusal().contains("partition `root` would get 1 MiB, but needs at least 8 MiB"));
   Case image;
   CHECK(image.refusal(9 * GiB).contains("the image is 9 GiB as stored, but the target's file systems have 7.74 GiB in all"));
   Case mbr;
   mbr.rule().table = TableType::mbr;
   for (const char* name : {"a", "b", "c"}) mbr.rule().partitions.push_back(partition(name, bytes(MiB)));
   CHECK(mbr.refusal().contains("an MBR table has room for 4 partitions, not 6"));
+}
+
+TEST_CASE("sizes past every disk do not wrap around") {
+  for (const auto size : {UINT64_MAX, UINT64_MAX / 2 + 1, std::uint64_t{1} << 63}) {
+    Case each;
+    each.rule().partitions = {partition("root", bytes(size), FormatType::ext4, "/"), partition("more", bytes(size))};
+    CAPTURE(size);
+    CHECK(each.refusal().contains("is too small: its partitions need"));
+  }
+}
+
+TEST_CASE("a partition that its format cannot fill is refused before anything is written") {
+  Case each;
+  each.machine.disks = {disk("vda", 40'000 * GiB)};
+  each.rule().partitions[2].format = FormatType::ext3;
+  INFO(each.refusal());
+  CHECK(each.refusal().contains("partition `root` would get 39 TiB, but ext3 can use at most 15.9 TiB"));
+  CHECK(each.plan().error().kind() == ErrorKind::refused);
+  each.rule().partitions[2].format = FormatType::ext4;
+  CHECK(each.plan());
+  each.rule().partitions.push_back(partition("dos", bytes(3 * 1024 * GiB), FormatType::vfat, "/dos"));
+  CHECK(each.refusal().contains("vfat can use at most 1.99 TiB"));
+  each.machine.disks.front().sector_size = 4096;
+  CHECK(each.plan());
+}
+
+TEST_CASE("an MBR disk is used as far as 32 bits of sectors reach") {
+  Case each;
+  each.machine.disks = {disk("sda", 5000 * GiB)};
+  each.rule().table = TableType::mbr;
+  each.rule().partitions = {partition("root", rest, FormatType::ext4, "/")};
+  const auto plan = each.plan().value();
+  const auto& root = plan.disks.front().partitions.front();
+  CHECK(root.start + root.size == 2048 * GiB);
+  CHECK(plan.disks.front().table_uuid == "0x00000001");
+  CHECK(plan.boot_disk == "/dev/sda");
+}
+
+TEST_CASE("GPT leaves room for its backup on disks of any sector size") {
+  for (const std::uint32_t sector : {512U, 4096U}) {
+    Case each;
+    auto& one = each.machine.disks.front();
+    one.sector_size = sector;
+    for (const std::uint64_t spare : {std::uint64_t{0}, std::uint64_t{16 * KiB}, 16 * KiB + sector, std::uint64_t{MiB - sector}}) {
+      one.size = 8 * GiB + spare;
+      const auto plan = each.plan().value();
+      const auto& last = plan.disks.front().partitions.back();
+      CAPTURE(spare);
+      CHECK(last.start + last.size + 16 * KiB + sector <= one.size);
+      CHECK(last.start + last.size + 2 * MiB > one.size);
+      CHECK(last.start % MiB == 0);
+      CHECK(last.size % MiB == 0);
+    }
+  }
+}
+
+TEST_CASE("what flags can say wrongly is refused as a profile's mistakes are") {
+  Case twice;
+  twice.rule().partitions.push_back(partition("data", rest, FormatType::ext4, "/data"));
+  CHECK(twice.refusal().contains("2 partitions have the size \"rest\"; only one can"));
+  Case names;
+  names.rule().partitions[1].name = "root";
+  CHECK(names.refusal().contains("two partitions are called `root`"));
+  Case mounts;
+  mounts.rule().partitions.push_back(partition("other", bytes(64 * MiB), FormatType::ext4, "/"));
+  CHECK(mounts.refusal().contains("partitions `root` and `other` both mount `/`"));
+  Case homeless;
+  homeless.rule().partitions[2].mount = "/srv";
+  CHECK(homeless.refusal().contains("no partition has mount = \"/\""));
+  Case none;
+  none.profile.disks.clear();
+  CHECK(none.refusal().contains("the profile names no disk"));
+  Case many;
+  for (int i = 0; i < 126; ++i) many.rule().partitions.push_back(partition("p" + std::to_string(i), bytes(MiB)));
+  CHECK(many.refusal().contains("a GPT has room for 128 partitions, not 129"));
+}
+
+TEST_CASE("of two disks that match, the message says how to mean each") {
+  Case each;
+  each.machine.disks = {disk("sda", 8 * GiB), disk("sdb", 8 * GiB), disk("sdc", 8 * GiB)};
+  each.machine.disks[0].serial = "S1";
+  each.machine.disks[1].serial = "S2";
+  each.machine.disks[1].wwn = "naa.5000c5001234";
+  each.machine.disks[2].serial = "s2";
+  const auto text = each.refusal();
+  CHECK(text.contains("/dev/sda (8 GiB, virtio, serial S1): holds nothing; to mean this one, add serial = \"S1\" to its match"));
+  CHECK(text.contains("/dev/sdb (8 GiB, virtio, serial S2): holds nothing; to mean this one, add wwn = \"naa.5000c5001234\" to its match"));
+  CHECK(text.contains("/dev/sdc (8 GiB, virtio, serial s2): holds nothing; to mean this one, add path = \"/dev/sdc\" to its match"));
+  each.rule().match.serial = "S1";
+  CHECK(each.plan()->disks.front().disk.path == "/dev/sda");
+}
+
+TEST_CASE("every property of a disk can be matched") {
+  Disk one = disk("nvme0n1", 20 * GiB);
+  one.model = "FAST Disk 9000";
+  one.serial = "X-17";
+  one.wwn = "eui.0025385b";
+  one.transport = "nvme";
+  one.index = 2;
+  struct Row {
+    const char* match;
+    const char* refusal;  // empty: it matches
+  };
+  for (const auto& [match, refusal] : {
+           Row{"path=/dev/nvme*", ""},
+           Row{"path=/dev/NVME*", "path \"/dev/nvme0n1\" is not \"/dev/NVME*\""},
+           Row{"model=fast*", ""},
+           Row{"model=slow*", "model \"FAST Disk 9000\" is not \"slow*\""},
+           Row{"serial=x-1[0-9]", ""},
+           Row{"wwn=EUI.*", ""},
+           Row{"transport=sata", "transport \"nvme\" is not \"sata\""},
+           Row{"rotational=false", ""},
+           Row{"rotational=true", "it does not rotate"},
+           Row{"index=2", ""},
+           Row{"index=0", "index 2 is not 0"},
+           Row{"size=20GiB,model=fast*", ""},
+           Row{"size=<20GiB,model=slow*", "model \"FAST Disk 9000\" is not \"slow*\", size 20 GiB is not <20GiB"},
+       }) {
+    Case each;
+    each.machine.disks = {one};
+    each.rule().match = parse_match_flag(match).value();
+    CAPTURE(match);
+    if (*refusal)
+      CHECK(each.refusal().contains(std::string("/dev/nvme0n1 (20 GiB, nvme, FAST Disk 9000, serial X-17): ") + refusal));
+    else
+      CHECK(each.plan()->disks.front().partitions.front().device == "/dev/nvme0n1p1");
+  }
+}
+
+TEST_CASE("two rules may not take one disk") {
+  Case each;
+  auto second = each.rule();
+  second.id = "data";
+  second.partitions = {partition("data", rest, FormatType::ext4, "/data")};
+  each.profile.disks.push_back(second);
+  CHECK(each.refusal().contains("disks `system` and `data` are both /dev/vda (8 GiB, virtio)"));
+}
+
+TEST_CASE("a plan is a table that fits on a console") {
+  Case each;
+  each.rule().partitions.push_back(
+      partition("a name of thirty-six characters, ßo", bytes(64 * MiB), FormatType::vfat, "/boot/efi", PartitionType::esp));
+  each.profile.image.source = "http://user:secret@server/images/debian.tar.zst";
+  CHECK(each.plan(5 * MiB)->text() ==
+        "system: /dev/vda (8 GiB, virtio)\n"
+        "  holds nothing; gets a new gpt table\n"
+        "   #  name                   size  type   format  mount\n"
+        "   1  bios                  1 MiB  bios   -       -\n"
+        "   2  swap                256 MiB  linux  swap    -\n"
+        "   3  root               7.68 GiB  linux  ext4    /\n"
+        "   4  a name of thirty-six characters, ßo     64 MiB  esp    vfat    /boot/efi\n"
+        "image: http://server/images/debian.tar.zst, 5 MiB\n"
+        "boot loader: GRUB for BIOS on /dev/vda");
 }
 
 TEST_CASE("several reasons are told at once") {
@@ -149,8 +305,10 @@ TEST_CASE("several reasons are told at once") {
   second.match.model = "FAST*";
   second.partitions = {partition("data", rest, FormatType::ext4, "/data")};
   each.profile.disks.push_back(second);
+  each.rule().partitions[1].size = bytes(9 * GiB);
   const auto text = each.refusal();
-  CHECK(text.contains("disk `system`"));
+  CHECK(text.contains("disk `system`: /dev/vda (8 GiB, virtio) is not empty, it holds ext4 \"data\""));
+  CHECK(text.contains("disk `system`: /dev/vda (8 GiB, virtio) is too small"));
   CHECK(text.contains("disk `data`: no disk matches model = \"FAST*\""));
 }
 

@@ -1,8 +1,10 @@
 #include <doctest/doctest.h>
 
+#include <format>
 #include <map>
 
 #include "base/size.h"
+#include "base/text.h"
 #include "profile/profile.h"
 
 using namespace signet;
@@ -162,7 +164,74 @@ TEST_CASE("a profile survives being written and read again") {
   if (!again) MESSAGE(text, again.error().front().text());
   REQUIRE(again);
   CHECK(to_toml(*again) == text);
+  CHECK(again->image.source == profile.image.source);
+  CHECK(again->disks.front().match.text() == profile.disks.front().match.text());
+  CHECK(again->network.interfaces.front().addresses == profile.network.interfaces.front().addresses);
+  CHECK(again->hooks.post_install == profile.hooks.post_install);
+  CHECK(again->finish.on_success == profile.finish.on_success);
   CHECK(parse_profile(to_toml(Profile{}), here, no_file, Completeness::partial));
+}
+
+TEST_CASE("what TOML has a meaning for is written so that it is read back") {
+  auto profile = parse(good).value();
+  auto& disk = profile.disks.front();
+  disk.match = {};
+  disk.match.model = R"(A\*B "C" \)";
+  disk.match.serial = "[xyz]*";
+  disk.match.index = 3;
+  profile.configure.kernel_args = R"(a="b c" d=\x)";
+  const auto again = parse(to_toml(profile));
+  REQUIRE(again);
+  CHECK(again->disks.front().match.model == disk.match.model);
+  CHECK(again->disks.front().match.serial == disk.match.serial);
+  CHECK(again->disks.front().match.index == 3U);
+  CHECK_FALSE(again->disks.front().match.size);
+  CHECK(again->configure.kernel_args == profile.configure.kernel_args);
+}
+
+TEST_CASE("bounds of a size mean what they say") {
+  const auto bound = [](std::string text) { return parse_match_flag("size=" + text).value().size.value(); };
+  struct Row {
+    const char* text;
+    std::uint64_t size;
+    bool holds;
+  };
+  for (const auto& [text, size, holds] :
+       {Row{">=100GiB", 100 * GiB, true}, Row{">=100GiB", 100 * GiB - 1, false}, Row{">100GiB", 100 * GiB, false},
+        Row{">100GiB", 100 * GiB + 1, true}, Row{"<1GiB", GiB, false}, Row{"<1GiB", GiB - 1, true}, Row{"<=1GiB", GiB, true},
+        Row{"<=1GiB", GiB + 1, false}, Row{"=1GiB", GiB, true}, Row{"=1GiB", GiB + 1, false}, Row{"1GiB", GiB, true}, Row{"1GiB", GiB - 1, false},
+        Row{">=1GiB,<2GiB", 2 * GiB, false}, Row{">=1GiB,<2GiB", GiB, true}, Row{"> 1 GB", 1'000'000'001, true},
+        Row{">=1.5GiB", GiB + GiB / 2, true}}) {
+    CAPTURE(text);
+    CAPTURE(size);
+    CHECK(bound(text).holds(size) == holds);
+  }
+}
+
+TEST_CASE("nothing that a server can send takes the parser apart") {
+  const auto first = [](const std::string& text) { return parse(text).error().front().message; };
+  std::string dots = "a";
+  for (int i = 0; i < 200'000; ++i) dots += ".a";
+  CHECK(first(dots + " = 1\n").contains("a key of more than 64 parts"));
+  CHECK(first("x = { k = \"\"\"\n # \"\"\", " + dots + " = 1 }\n").contains("a key of more than 64 parts"));
+  CHECK(first("[" + dots + "]\n").contains("a key of more than 64 parts"));
+  CHECK(first("x = " + std::string(200'000, '[') + "\n").contains("nested too deeply"));
+  CHECK(first(std::string(2'000'000, '\n')).contains("more than 1 MiB"));
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += "key" + std::to_string(i) + " = 1\n";
+  CHECK(to_error(parse(many).error()).message().contains("… and 953 more"));
+
+  // Two files that each extend the other level twice over would be 2^16 loads.
+  unsigned loads = 0;
+  const auto load = [&](const Uri& uri) -> Result<std::string> {
+    ++loads;
+    const auto level = parse_unsigned(uri.path.substr(uri.path.rfind('/') + 1)).value();
+    return std::format("extends = [\"{0}\", \"{0}\"]\n", level + 1);
+  };
+  const auto profile = parse_profile("extends = [\"1\", \"1\"]\n", here, load);
+  REQUIRE_FALSE(profile);
+  CHECK(loads <= 100);
+  CHECK(profile.error().size() < 100);
 }
 
 TEST_CASE("flags of a verb say what an inline table says") {

@@ -1,0 +1,182 @@
+#include "profile/loader.h"
+
+#include <algorithm>
+#include <format>
+
+#include "base/text.h"
+#include "profile/section.h"
+
+namespace signet {
+namespace {
+
+constexpr unsigned deepest = 16;                   // levels of `extends`
+constexpr unsigned most_files = 100;               // in all: files that extend each other twice over would double with every level
+constexpr unsigned longest_key = 64;               // parts of a dotted key; each is a table in a table, and those are taken apart recursively
+constexpr std::size_t largest_text = 1024 * 1024;  // bytes of one file
+constexpr std::int64_t schema_version = 1;
+
+// The length of the string that starts here (TOML 1.0: basic, literal, and both over several lines), quotes included; all of it if it has no end.
+std::size_t string_length(std::string_view text) {
+  const char quote = text.front();
+  const std::string three(3, quote);
+  const auto end = text.starts_with(three) ? std::string_view(three) : std::string_view(three).substr(0, 1);
+  for (std::size_t at = end.size(); at < text.size(); ++at) {
+    if (quote == '"' && text[at] == '\\')
+      ++at;
+    else if (text.substr(at).starts_with(end))
+      return at + end.size();
+    else if (end.size() == 1 && text[at] == '\n')
+      return at;
+  }
+  return text.size();
+}
+
+// Where a key of too many parts stands, as an offset; the parser would nest as many tables.
+std::optional<std::size_t> overlong_key(std::string_view text) {
+  unsigned dots = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    switch (text[at]) {
+      case '"':
+      case '\'': at += string_length(text.substr(at)) - 1; break;
+      case '#': at = std::min(text.find('\n', at), text.size()) - 1; break;
+      case '.':
+        if (++dots >= longest_key) return at;
+        break;
+      case '\n':
+      case '=':
+      case ',':
+      case '[':
+      case ']':
+      case '{':
+      case '}': dots = 0; break;
+      default: break;
+    }
+  }
+  return std::nullopt;
+}
+
+Place place_at(const std::string& file, std::string_view text, std::size_t offset) {
+  const auto before = text.substr(0, offset);
+  const auto line_start = before.rfind('\n') + 1;  // npos + 1 is 0
+  return {file, static_cast<unsigned>(std::ranges::count(before, '\n') + 1), static_cast<unsigned>(offset - line_start + 1)};
+}
+
+// toml++ says "Error while parsing string: encountered end-of-file". The slips that everybody makes are said in plain words.
+std::string syntax_message(std::string_view description) {
+  constexpr std::pair<std::string_view, std::string_view> plain[] = {
+      {"unescaped control characters", "a string is not closed on the line that it starts on, or has a control character in it"},
+      {"could not determine value type", "a value is expected here; strings stand in \"quotes\""},
+      {"encountered end-of-file", "the file ends where something should follow"},
+      {"exceeded maximum nested value depth", "values are nested too deeply"},
+  };
+  for (const auto& [theirs, ours] : plain)
+    if (description.contains(theirs)) return std::format("this is not TOML: {}", ours);
+  constexpr std::string_view opening = "Error while parsing ";
+  if (description.starts_with(opening)) description.remove_prefix(opening.size());
+  return std::format("this is not TOML: {}", printable(description));
+}
+
+// Puts what `own` says over what `base` says: tables merge, everything else replaces. Nodes are moved, so they keep the place that they were
+// written at.
+void merge(toml::table& base, toml::table&& own) {
+  for (auto&& [key, value] : own) {
+    auto* here = base.get_as<toml::table>(key.str());
+    if (here && value.is_table()) {
+      merge(*here, std::move(*value.as_table()));
+      continue;
+    }
+    base.erase(key.str());  // with its key, which has a place too
+    value.visit([&](auto& node) { base.insert(key, std::move(node)); });
+  }
+}
+
+class Loader {
+ public:
+  Loader(const LoadText& load, Diagnostics& diagnostics) : load_(load), diagnostics_(diagnostics) {}
+
+  std::optional<Document> document(std::string_view text, const Uri& where) {
+    Document made;
+    const auto file = where.text();
+    made.root = {file, 1, 1};
+    if (auto problem = unfit(text, file)) return note(std::move(*problem)), std::nullopt;
+    auto parsed = toml::parse(text, file);
+    if (!parsed) {
+      const auto& at = parsed.error().source().begin;
+      note({{file, static_cast<unsigned>(at.line), static_cast<unsigned>(at.column)}, syntax_message(parsed.error().description())});
+      return std::nullopt;
+    }
+    auto own = std::move(parsed).table();
+    bool fine = right_schema(own);
+    chain_.push_back(file);
+    fine = extend(made.table, own, where) && fine;
+    chain_.pop_back();
+    if (!fine) return std::nullopt;
+    own.erase("extends");
+    merge(made.table, std::move(own));
+    return made;
+  }
+
+ private:
+  void note(Diagnostic diagnostic) { diagnostics_.push_back(std::move(diagnostic)); }
+  bool complain(const toml::node& node, std::string message) {
+    note({place_of(node), std::move(message)});
+    return false;
+  }
+
+  static std::optional<Diagnostic> unfit(std::string_view text, const std::string& file) {
+    if (text.size() > largest_text) return Diagnostic{{file, 0, 0}, "this is no profile: it has more than 1 MiB"};
+    if (const auto at = overlong_key(text)) return Diagnostic{place_at(file, text, *at), std::format("a key of more than {} parts", longest_key)};
+    return std::nullopt;
+  }
+
+  // Each file that names a schema must name this one; what it means would be a guess otherwise.
+  bool right_schema(const toml::table& own) {
+    const auto* node = own.get("schema");
+    if (!node) return true;
+    const auto* number = node->as_integer();
+    if (!number) return complain(*node, "schema must be a whole number: write `schema = 1`");
+    if (number->get() == schema_version) return true;
+    return complain(*node,
+                    std::format("schema {} is not known to this agent ({}); it reads schema {}", number->get(), SIGNET_VERSION, schema_version));
+  }
+
+  bool extend(toml::table& base, const toml::table& own, const Uri& where) {
+    const auto* list = own.get("extends");
+    if (!list) return true;
+    if (chain_.size() > deepest) return complain(*list, std::format("extends goes deeper than {} levels", deepest));
+    if (list->is_string()) return add(base, *list, where);
+    const auto* array = list->as_array();
+    if (!array) return complain(*list, "extends must be an array of files");
+    bool fine = true;
+    for (const auto& element : *array) fine = add(base, element, where) && fine;
+    return fine;
+  }
+
+  bool add(toml::table& base, const toml::node& node, const Uri& where) {
+    const auto* name = node.as_string();
+    if (!name) return complain(node, "extends must hold strings only");
+    if (++files_ > most_files) return files_ > most_files + 1 ? false : complain(node, std::format("extends names more than {} files", most_files));
+    const auto uri = resolve_uri(where, name->get());
+    if (!uri) return complain(node, std::format("extends: {}", uri.error().message()));
+    if (std::ranges::find(chain_, uri->text()) != chain_.end())
+      return complain(node, std::format("extends goes in a circle: {} is extended by itself", uri->display()));
+    const auto text = load_(*uri);
+    if (!text) return complain(node, std::format("extends: {}", text.error().message()));
+    auto extended = document(*text, *uri);
+    if (extended) merge(base, std::move(extended->table));
+    return extended.has_value();
+  }
+
+  const LoadText& load_;
+  Diagnostics& diagnostics_;
+  std::vector<std::string> chain_;
+  unsigned files_ = 0;
+};
+
+}  // namespace
+
+std::optional<Document> load_document(std::string_view text, const Uri& where, const LoadText& load, Diagnostics& diagnostics) {
+  return Loader(load, diagnostics).document(text, where);
+}
+
+}  // namespace signet
