@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <format>
 
@@ -60,7 +61,7 @@ std::string bar(std::uint64_t bytes, std::uint64_t total) {
 }
 
 std::string clock(double seconds) {
-  const auto whole = static_cast<unsigned>(seconds + 0.5);
+  const auto whole = std::lround(seconds);
   return whole < 60 ? std::format("{} s", whole) : std::format("{}:{:02} min", whole / 60, whole % 60);
 }
 

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <time.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <format>
 #include <memory>
@@ -50,7 +51,7 @@ std::string to_json(const Event& event, std::string_view host, std::string_view 
     for (const auto line : split(value, '\n')) clean.append(clean.empty() ? "" : "\n").append(printable(line));
     return json_stringn(clean.data(), clean.size());
   };
-  const auto rounded = [](double seconds) { return json_real(static_cast<double>(static_cast<std::int64_t>(seconds * 1000 + 0.5)) / 1000); };
+  const auto rounded = [](double seconds) { return json_real(static_cast<double>(std::lround(seconds * 1000)) / 1000); };
   add("time", text(timestamp(event.time)));
   add("uptime", rounded(event.uptime));
   add("host", text(host));
