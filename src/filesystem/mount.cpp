@@ -1,18 +1,17 @@
-// The target tree: mount(2), loop devices for partitions in image files, and taking it all down again.
+// The target tree: mount(2), image files by way of loop devices, and taking it all down again.
 #include <fcntl.h>
-#include <linux/loop.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <format>
+#include <map>
 
 #include "base/fd.h"
 #include "base/text.h"
 #include "filesystem/filesystem.h"
+#include "filesystem/loop.h"
 
 namespace signet {
 namespace {
@@ -42,32 +41,6 @@ MountOptions parse_options(const std::vector<std::string>& options) {
       parsed.data.append(parsed.data.empty() ? "" : ",").append(option);
   }
   return parsed;
-}
-
-struct Loop {
-  Fd fd;  // while it is open the loop device stays, even before it is mounted
-  std::string path;
-};
-
-// LOOP_CONFIGURE, loop(4); the kernel frees the device when the mount is gone.
-Result<Loop> attach_loop(const PlannedPartition& partition) {
-  const Fd file = TRY(open_file(partition.device, O_RDWR));
-  const Fd control = TRY(open_file("/dev/loop-control", O_RDWR));
-  for (int attempt = 0; attempt < 16; ++attempt) {
-    const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
-    if (number < 0) return fail_errno("find a free loop device");
-    Loop loop{{}, std::format("/dev/loop{}", number)};
-    loop.fd = TRY(open_file(loop.path, O_RDWR));
-    loop_config config{};
-    config.fd = static_cast<__u32>(file.get());
-    config.info.lo_offset = partition.start;
-    config.info.lo_sizelimit = partition.size;
-    config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
-    std::strncpy(reinterpret_cast<char*>(config.info.lo_file_name), partition.device.c_str(), LO_NAME_SIZE - 1);
-    if (::ioctl(loop.fd.get(), LOOP_CONFIGURE, &config) == 0) return loop;
-    if (errno != EBUSY) return fail_errno("attach {} to {}", partition.device, loop.path);  // EBUSY: somebody was faster
-  }
-  return fail(ErrorKind::io, "no loop device for {} stayed free long enough", partition.device);
 }
 
 Result<> make_directories(const std::string& path) {
@@ -130,15 +103,14 @@ Result<TargetTree> TargetTree::mount(const Plan& plan, const std::string& root) 
   TargetTree tree;
   TRY(make_directories(root));
   tree.root_ = real_path(root);
+  std::map<std::string, LoopDisk> loops;  // by image file
+  for (const auto& planned : plan.disks)
+    if (std::ranges::any_of(planned.partitions, [](const auto& partition) { return partition.in_file && !partition.mount.empty(); }))
+      loops.emplace(planned.disk.path, TRY(LoopDisk::attach(planned)));
   for (const auto* partition : plan.mounts()) {
     const auto place = partition->mount == "/" ? tree.root_ : tree.root_ + partition->mount;
     TRY(make_directories(place));
-    Loop loop;
-    std::string device = partition->device;
-    if (partition->in_file) {
-      loop = TRY(attach_loop(*partition));
-      device = loop.path;
-    }
+    const auto device = partition->in_file ? loops.at(partition->device).partition(partition->number) : partition->device;
     const auto options = parse_options(partition->options);
     if (::mount(device.c_str(), place.c_str(), std::string(to_string(partition->format)).c_str(), options.flags, options.data.c_str()) != 0)
       return fail_errno("mount {} ({}) on {}", device, to_string(partition->format), place);
