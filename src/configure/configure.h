@@ -26,10 +26,10 @@ struct ConfigureInputs {
 Result<> configure_target(const ConfigureInputs& inputs, Report& report);
 
 /// Writes the boot loader's configuration and then the loader itself, the last write of an install: only after it does the disk boot.
-/// GRUB for BIOS by the image's own grub-install(8) and grub-mkconfig(8).
+/// GRUB for BIOS by the image's own grub-install(8) and grub-mkconfig(8), on a disk or an image file.
 Result<> install_boot_loader(const ConfigureInputs& inputs, Report& report);
 
-/// /dev /proc /sys /run of the target for as long as it lives.
+/// /dev /proc /sys /run of the target for as long as it lives. When it goes, processes whose root is the target are ended: none may keep it busy.
 class ChrootMounts {
  public:
   static Result<ChrootMounts> mount(const std::string& root);
@@ -39,10 +39,12 @@ class ChrootMounts {
 
  private:
   ChrootMounts() = default;
+  std::string root_;
   std::vector<std::string> mounted_;
 };
 
-/// Runs a script's text inside the target with its own /bin/sh (a post_install hook); its output goes to the report line by line.
+/// Runs a script's text inside the target with its own /bin/sh (a post_install hook); its output goes to the report line by line. It sees
+/// `environment` and a PATH, HOME and TERM of its own, nothing else of ours.
 Result<> run_in_target(const std::string& root, const std::string& name, const std::string& script, const std::vector<std::string>& environment,
                        Report& report);
 

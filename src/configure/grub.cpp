@@ -1,28 +1,72 @@
 // GRUB for BIOS, by the image's own tools.
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <format>
 
-#include "base/process.h"
-#include "base/text.h"
+#include "base/fd.h"
 #include "configure/configure.h"
 #include "configure/steps.h"
 
 namespace signet {
 namespace {
 
-constexpr auto tool_limit = std::chrono::minutes(10);
+// Of a mounted directory's file system: "vda3", "loop0". Empty if it lies on no block device.
+std::string device_name(const std::string& directory) {
+  struct stat status{};
+  char link[PATH_MAX];
+  if (::stat(directory.c_str(), &status) != 0) return {};
+  const auto entry = std::format("/sys/dev/block/{}:{}", major(status.st_dev), minor(status.st_dev));
+  const ssize_t length = ::readlink(entry.c_str(), link, sizeof link);
+  const std::string_view path(link, length > 0 ? static_cast<std::size_t>(length) : 0);
+  return std::string(path.substr(path.rfind('/') + 1));
+}
 
-// No udev runs here, so the links are made by hand: without /dev/disk/by-uuid, grub-mkconfig writes root=/dev/sda2 instead of a UUID.
-Result<> link_by_uuid(const TargetRoot& target, const Plan& plan) {
-  TRY(target.make_directories("/dev/disk/by-uuid"));
-  for (const auto& disk : plan.disks)
-    for (const auto& partition : disk.partitions)
-      if (!partition.uuid.empty() && !partition.in_file && !target.exists("/dev/disk/by-uuid/" + partition.uuid))
-        TRY(target.link("/dev/disk/by-uuid/" + partition.uuid, "../../" + partition.device.substr(partition.device.rfind('/') + 1)));
-  return {};
+// Links that udev would make, for as long as this object lives: without /dev/disk/by-uuid, grub-mkconfig writes root=/dev/sda2 instead of a UUID, and
+// no udev runs where nodes are installed.
+class UuidLinks {
+ public:
+  explicit UuidLinks(const TargetRoot& target) : target_(target) {}
+  UuidLinks(const UuidLinks&) = delete;
+  ~UuidLinks() {
+    for (const auto& path : made_) [[maybe_unused]]
+      const auto removed = target_.remove(path);
+  }
+  Result<> make(const Plan& plan) {
+    for (const char* directory : {"/dev/disk", "/dev/disk/by-uuid"}) {
+      if (target_.exists(directory)) continue;
+      TRY(target_.make_directories(directory));
+      made_directories_.emplace_back(directory);
+    }
+    for (const auto* partition : plan.mounts()) {
+      const auto path = "/dev/disk/by-uuid/" + partition->uuid;
+      const auto name = device_name(target_.path() + (partition->mount == "/" ? "" : partition->mount));
+      if (name.empty() || target_.status(path)) continue;
+      TRY(target_.link(path, "../../" + name));
+      made_.push_back(path);
+    }
+    return {};
+  }
+
+ private:
+  const TargetRoot& target_;
+  std::vector<std::string> made_, made_directories_;
+};
+
+// The block device that is the boot disk: a disk itself, or for an image file the loop device (loop(4)) by which its partitions are mounted.
+Result<std::string> boot_device(const std::string& disk) {
+  struct stat status{};
+  if (::stat(disk.c_str(), &status) != 0) return fail_errno("{}", disk);
+  if (S_ISBLK(status.st_mode)) return disk;
+  char resolved[PATH_MAX];
+  const auto file = ::realpath(disk.c_str(), resolved) ? std::string(resolved) + "\n" : std::string();
+  const auto block = TRY(TargetRoot::open("/sys/block"));
+  for (const auto& name : block.list("/"))
+    if (read_file("/sys/block/" + name + "/loop/backing_file").value_or("") == file && read_file("/sys/block/" + name + "/loop/offset") == "0\n")
+      return "/dev/" + name;
+  return std::unexpected(
+      Error(ErrorKind::not_found, std::format("{} is attached to no loop device", disk)).advise("mount the target tree first: signet-agent mount"));
 }
 
 bool has_kernel(const TargetRoot& target) {
@@ -38,6 +82,19 @@ Result<std::string> needed_tool(const TargetRoot& target, std::initializer_list<
                              .advise("put GRUB for BIOS into the image (Debian: grub-pc), or set configure.boot_loader = \"none\""));
 }
 
+// That the menu exists, starts a kernel, and finds its root wherever the disk stands.
+Result<> judge_menu(const TargetRoot& target, const std::string& path, const Plan& plan, Report& report) {
+  const auto menu = TRY(target.read(path));
+  if (!menu.contains("\n\tlinux") && !menu.contains("\nmenuentry") && !menu.contains("blscfg"))
+    return std::unexpected(
+        Error(ErrorKind::invalid, path + " has no entry that starts a kernel")
+            .advise("the image's /etc/grub.d makes the entries; run `grub-mkconfig` in the golden system and look at what it finds"));
+  const auto mounts = plan.mounts();
+  if (!mounts.empty() && !menu.contains("root=UUID=" + mounts.front()->uuid) && !menu.contains("root=PARTUUID="))
+    report.log("{} does not name the root file system by UUID; the disk must keep its name", path);
+  return {};
+}
+
 }  // namespace
 
 Result<> install_boot_loader(const ConfigureInputs& inputs, Report& report) {
@@ -48,28 +105,25 @@ Result<> install_boot_loader(const ConfigureInputs& inputs, Report& report) {
         Error(ErrorKind::not_found, "the image has no kernel in /boot").advise("an image for a disk needs a kernel (Debian: linux-image-amd64)"));
   const auto install = TRY(needed_tool(target, {"grub-install", "grub2-install"}));
   const auto make_config = TRY(needed_tool(target, {"grub-mkconfig", "grub2-mkconfig"}));
-  const auto mounts = TRY(ChrootMounts::mount(inputs.root));
-  TRY(link_by_uuid(target, inputs.plan));
-
-  const bool grub2 = target.exists("/boot/grub2");
-  const std::string directory = grub2 ? "/boot/grub2" : "/boot/grub";
+  if (!target.exists("/usr/lib/grub/i386-pc"))
+    return std::unexpected(Error(ErrorKind::not_found, "the image's GRUB is not for BIOS: it has no /usr/lib/grub/i386-pc")
+                               .advise("put GRUB for BIOS into the image (Debian: grub-pc-bin; Fedora: grub2-pc-modules)"));
   if (const auto& more = inputs.profile.configure.kernel_args; !more.empty())
-    TRY(target.write("/etc/default/grub", with_setting(target.read("/etc/default/grub").value_or(""), "GRUB_CMDLINE_LINUX", shell_quote(more))));
-  const auto log = [&](std::string_view line) { report.log(line); };
+    TRY(target.write("/etc/default/grub", with_words(target.read("/etc/default/grub").value_or(""), "GRUB_CMDLINE_LINUX", more)));
+  const std::string directory = target.exists("/boot/grub2") ? "/boot/grub2" : "/boot/grub";
   TRY(target.make_directories(directory));
+
+  const auto device = TRY(boot_device(inputs.plan.boot_disk));
+  const auto mounts = TRY(ChrootMounts::mount(inputs.root));
+  UuidLinks links(target);
+  TRY(links.make(inputs.plan));
   report.log("writing {}/grub.cfg", directory);
-  TRY_WITHIN(run_checked({.arguments = {make_config, "-o", directory + "/grub.cfg"},
-                          .environment = {"GRUB_DISABLE_OS_PROBER=true"},
-                          .root = inputs.root,
-                          .time_limit = tool_limit}),
-             "GRUB");
+  // os-prober would look for systems on every disk; this machine gets the one that it was given.
+  TRY_WITHIN(run_tool(target, {make_config, "-o", directory + "/grub.cfg"}, {"GRUB_DISABLE_OS_PROBER=true"}), "GRUB");
+  TRY_WITHIN(judge_menu(target, directory + "/grub.cfg", inputs.plan, report), "GRUB");
   report.log("installing GRUB on {}", inputs.plan.boot_disk);
-  TRY_WITHIN(run_checked({.arguments = {install, "--target=i386-pc", "--no-floppy", "--recheck", inputs.plan.boot_disk},
-                          .root = inputs.root,
-                          .time_limit = tool_limit,
-                          .on_line = log}),
-             "GRUB");
-  return {};
+  return run_tool(target, {install, "--target=i386-pc", "--no-floppy", "--recheck", device}, {}, [&](std::string_view line) { report.log(line); })
+      .transform_error([](Error error) { return std::move(error).within("GRUB"); });
 }
 
 }  // namespace signet

@@ -1,15 +1,37 @@
-// What must differ between two machines that come from one image: machine-id, SSH host keys, random seed.
+// What must differ between two machines that come from one image: machine-id, SSH host keys, seeds, leases.
 #include <sys/random.h>
 
 #include <array>
-#include <chrono>
 
-#include "base/process.h"
 #include "base/text.h"
 #include "configure/steps.h"
 
 namespace signet {
 namespace {
+
+// Files that belong to one machine only. Each is made anew by whoever needs it, at the latest when the machine starts.
+struct Leftover {
+  const char* directory;
+  std::string_view prefix, suffix;
+};
+constexpr Leftover leftovers[] = {
+    {"/etc/ssh", "ssh_host_", ""},                         // sshd(8)
+    {"/var/lib/systemd", "random-seed", ""},               // systemd-random-seed(8): one seed twice is no seed
+    {"/var/lib/systemd", "credential.secret", ""},         // systemd-creds(1)
+    {"/var/lib/urandom", "random-seed", ""},               // the same of System V init
+    {"/var/lib/dhcp", "", ".leases"},                      // dhclient.leases(5)
+    {"/var/lib/dhcpcd", "", ".lease"},                     // dhcpcd(8)
+    {"/var/lib/dhcpcd", "duid", ""},                       // one DUID for two machines gives both one address (RFC 8415 §11)
+    {"/var/lib/dhcpcd", "secret", ""},                     //
+    {"/var/lib/NetworkManager", "", ".lease"},             // NetworkManager(8)
+    {"/var/lib/NetworkManager", "secret_key", ""},         //
+    {"/var/lib/NetworkManager", "seen-bssids", ""},        //
+    {"/var/lib/NetworkManager", "timestamps", ""},         //
+    {"/etc/udev/rules.d", "70-persistent-net.rules", ""},  // names bound to another machine's MAC addresses
+    {"/etc/udev/rules.d", "70-persistent-cd.rules", ""},   //
+    {"/etc/nvme", "hostid", ""},                           // nvme-gen-hostnqn(1)
+    {"/etc/nvme", "hostnqn", ""},                          //
+};
 
 // machine-id(5): 32 hexadecimal digits, a random UUID of version 4.
 std::string new_machine_id() {
@@ -22,68 +44,26 @@ std::string new_machine_id() {
 
 }  // namespace
 
-Result<> configure_identity(const TargetRoot& target, Report& report) {
-  if (target.exists("/etc/machine-id") || target.exists("/usr/lib/systemd")) {
-    const auto id = new_machine_id() + "\n";
-    TRY(target.write("/etc/machine-id", id, 0444));
-    // Where D-Bus has a copy that is no link, the two must agree.
-    if (target.exists("/var/lib/dbus/machine-id")) TRY(target.write("/var/lib/dbus/machine-id", id, 0444));
-  }
-  TRY(target.remove("/var/lib/systemd/random-seed"));
-  for (const auto& name : target.list("/etc/ssh"))
-    if (name.starts_with("ssh_host_")) TRY(target.remove("/etc/ssh/" + name));
-  if (const auto keygen = target.find_tool("ssh-keygen"); keygen && target.find_tool("sshd")) {
-    report.log("making SSH host keys");
-    TRY_WITHIN(run_checked({.arguments = {*keygen, "-A"}, .root = target.path(), .time_limit = std::chrono::minutes(5)}), "SSH host keys");
-  }
-  return {};
-}
-
-Result<> configure_time_and_locale(const TargetRoot& target, const ConfigureRule& rule) {
-  if (!rule.timezone.empty()) {
-    if (!target.exists("/usr/share/zoneinfo/" + rule.timezone))
-      return std::unexpected(Error(ErrorKind::not_found, "the image has no time zone `" + rule.timezone + "` in /usr/share/zoneinfo")
-                                 .advise("correct configure.timezone, or put tzdata into the image"));
-    TRY(target.link("/etc/localtime", "/usr/share/zoneinfo/" + rule.timezone));
-    TRY(target.write("/etc/timezone", rule.timezone + "\n"));
-  }
-  if (!rule.locale.empty()) {
-    const bool built_in = rule.locale == "C" || rule.locale == "C.UTF-8" || rule.locale == "POSIX";
-    if (const auto tool = target.find_tool("locale-gen"); tool && !built_in) {
-      auto list = target.read("/etc/locale.gen").value_or("");
-      const auto line = rule.locale + " " + (rule.locale.contains('.') ? rule.locale.substr(rule.locale.find('.') + 1) : "ISO-8859-1");
-      if (!("\n" + list).contains("\n" + line)) {
-        TRY(target.write("/etc/locale.gen", list + line + "\n"));
-        TRY(run_checked({.arguments = {*tool}, .root = target.path(), .time_limit = std::chrono::minutes(10)}));
+Result<> forget_identity(const TargetRoot& target) {
+  for (const auto& leftover : leftovers)
+    for (const auto& name : target.list(leftover.directory))
+      if (name.starts_with(leftover.prefix) && name.ends_with(leftover.suffix)) {
+        const auto path = std::string(leftover.directory) + "/" + name;
+        if (const auto status = target.status(path); status && !S_ISDIR(status->st_mode)) TRY(target.remove(path));
       }
-    }
-    const char* path = target.exists("/etc/default") ? "/etc/default/locale" : "/etc/locale.conf";
-    TRY(target.write(path, with_setting(target.read(path).value_or(""), "LANG", rule.locale)));
-  }
-  if (!rule.keyboard.empty()) {
-    const bool debian = target.exists("/etc/default");
-    const char* path = debian ? "/etc/default/keyboard" : "/etc/vconsole.conf";
-    TRY(target.write(path, with_setting(target.read(path).value_or(""), debian ? "XKBLAYOUT" : "KEYMAP", "\"" + rule.keyboard + "\"")));
-  }
+
+  const auto id = new_machine_id() + "\n";
+  if (target.status("/etc/machine-id") || target.exists("/usr/lib/systemd")) TRY(target.write("/etc/machine-id", id, 0444));
+  // D-Bus's copy: a link where there is systemd, else a file of its own. The two must agree.
+  if (target.status("/var/lib/dbus/machine-id")) TRY(target.write("/var/lib/dbus/machine-id", id, 0444));
   return {};
 }
 
-std::string with_setting(std::string_view text, std::string_view name, std::string_view value) {
-  std::string out;
-  bool placed = false;
-  const auto own = std::string(name) + "=";
-  for (const auto line : split(text, '\n')) {
-    if (trim(line).starts_with(own)) {
-      if (!placed) out.append(own).append(value).append("\n");
-      placed = true;
-      continue;
-    }
-    out.append(line).append("\n");
-  }
-  while (out.ends_with("\n\n")) out.pop_back();
-  if (out == "\n") out.clear();
-  if (!placed) out.append(own).append(value).append("\n");
-  return out;
+Result<> configure_identity(const TargetRoot& target, Report& report) {
+  const auto keygen = target.find_tool("ssh-keygen");
+  if (!keygen || !target.find_tool("sshd")) return {};
+  report.log("making SSH host keys");
+  return run_tool(target, {*keygen, "-A"}).transform_error([](Error error) { return std::move(error).within("SSH host keys"); });
 }
 
 }  // namespace signet

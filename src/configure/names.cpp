@@ -1,3 +1,4 @@
+// Host name and hosts(5).
 #include <format>
 
 #include "base/text.h"
@@ -34,26 +35,9 @@ Result<> configure_names(const TargetRoot& target, const std::string& host_name)
   if (host_name.empty()) return {};
   TRY(target.write("/etc/hostname", std::string(host_name.substr(0, host_name.find('.'))) + "\n"));
   const auto hosts = target.read("/etc/hosts");
-  return target.write("/etc/hosts", hosts_text(hosts ? *hosts : "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", host_name));
+  TRY(target.write("/etc/hosts", hosts_text(hosts ? *hosts : "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", host_name)));
+  // Debian's mailname(5): the name that mail from here bears.
+  return target.exists("/etc/mailname") ? target.write("/etc/mailname", host_name + "\n") : Result<>();
 }
-
-std::string fstab_text(const Plan& plan) {
-  std::string text = "# Written by Signet. See fstab(5).\n# device  mount point  type  options  dump  pass\n";
-  const auto line = [&](const PlannedPartition& partition, std::string_view place, std::string options, int pass) {
-    text += std::format("UUID={}  {}  {}  {}  0  {}\n", partition.uuid, place, to_string(partition.format), options, pass);
-  };
-  for (const auto* partition : plan.mounts()) {
-    auto options = join(partition->options, ",");
-    if (options.empty()) options = partition->mount == "/" ? "errors=remount-ro" : partition->format == FormatType::vfat ? "umask=0077" : "defaults";
-    if (partition->mount == "/" && partition->format == FormatType::vfat) options = "defaults";
-    line(*partition, partition->mount, options, partition->mount == "/" ? 1 : 2);
-  }
-  for (const auto& disk : plan.disks)
-    for (const auto& partition : disk.partitions)
-      if (partition.format == FormatType::swap) line(partition, "none", partition.options.empty() ? "sw" : join(partition.options, ","), 0);
-  return text;
-}
-
-Result<> configure_fstab(const TargetRoot& target, const Plan& plan) { return target.write("/etc/fstab", fstab_text(plan)); }
 
 }  // namespace signet

@@ -1,4 +1,5 @@
 // Which program brings up the network of the image, and how it is told.
+#include <algorithm>
 #include <format>
 
 #include "base/text.h"
@@ -23,24 +24,16 @@ std::vector<std::string> of_family(const std::vector<std::string>& addresses, bo
   return found;
 }
 
-// A unit that systemd starts: linked from a .wants directory, or made the default by the image's vendor.
-bool enabled(const TargetRoot& target, std::string_view unit) {
-  for (const char* wants : {"/etc/systemd/system/multi-user.target.wants/", "/etc/systemd/system/network-online.target.wants/",
-                            "/etc/systemd/system/sysinit.target.wants/"})
-    if (target.exists(wants + std::string(unit))) return true;
-  return false;
-}
-
 bool has_unit(const TargetRoot& target, std::string_view unit) {
   return target.exists("/usr/lib/systemd/system/" + std::string(unit)) || target.exists("/lib/systemd/system/" + std::string(unit));
 }
 
+// Ours come first by name: systemd-networkd takes the first file that fits a link, whatever the image has besides.
 Result<> write_networkd(const TargetRoot& target, const std::vector<InterfaceRule>& rules) {
-  unsigned number = 20;
-  for (const auto& rule : rules) TRY(target.write(std::format("/etc/systemd/network/{}-signet.network", number++), networkd_text(rule)));
+  unsigned number = 1;
+  for (const auto& rule : rules) TRY(target.write(std::format("/etc/systemd/network/05-signet-{}.network", number++), networkd_text(rule)));
   // A network that nobody starts is no network.
-  if (enabled(target, "systemd-networkd.service")) return {};
-  TRY(target.make_directories("/etc/systemd/system/multi-user.target.wants"));
+  if (unit_enabled(target, "systemd-networkd.service")) return {};
   return target.link("/etc/systemd/system/multi-user.target.wants/systemd-networkd.service", "/usr/lib/systemd/system/systemd-networkd.service");
 }
 
@@ -65,25 +58,57 @@ Result<> write_netplan(const TargetRoot& target, const std::vector<InterfaceRule
   return target.set_mode(path, 0600);
 }
 
+bool has_resolved(const TargetRoot& target) {
+  return unit_enabled(target, "systemd-resolved.service") || target.exists("/etc/systemd/system/dbus-org.freedesktop.resolve1.service");
+}
+bool has_resolvconf(const TargetRoot& target) { return target.find_tool("resolvconf").has_value() || has_resolved(target); }
+bool always(const TargetRoot&) { return true; }
+
 // What an image that brings up its network this way has; the first that fits is used.
 struct Footprint {
   const char* name;
   bool (*fits)(const TargetRoot&);
   Result<> (*write)(const TargetRoot&, const std::vector<InterfaceRule>&);
+  bool (*tells_resolver)(const TargetRoot&);  // name servers that it was given reach resolv.conf
 };
 constexpr Footprint footprints[] = {
-    {"netplan", [](const TargetRoot& target) { return target.find_tool("netplan").has_value(); }, write_netplan},
-    {"NetworkManager", [](const TargetRoot& target) { return enabled(target, "NetworkManager.service"); }, write_network_manager},
-    {"systemd-networkd", [](const TargetRoot& target) { return enabled(target, "systemd-networkd.service"); }, write_networkd},
-    {"ifupdown", [](const TargetRoot& target) { return target.find_tool("ifup").has_value(); }, write_ifupdown},
-    {"systemd-networkd", [](const TargetRoot& target) { return has_unit(target, "systemd-networkd.service"); }, write_networkd},
+    {"netplan", [](const TargetRoot& target) { return target.find_tool("netplan").has_value(); }, write_netplan, always},
+    {"NetworkManager", [](const TargetRoot& target) { return unit_enabled(target, "NetworkManager.service"); }, write_network_manager, always},
+    {"systemd-networkd", [](const TargetRoot& target) { return unit_enabled(target, "systemd-networkd.service"); }, write_networkd, has_resolved},
+    {"ifupdown", [](const TargetRoot& target) { return target.find_tool("ifup").has_value(); }, write_ifupdown, has_resolvconf},
+    {"systemd-networkd", [](const TargetRoot& target) { return has_unit(target, "systemd-networkd.service"); }, write_networkd, has_resolved},
 };
+
+// Where nobody hands the profile's name servers on, resolv.conf is a plain file and ours to write.
+Result<> write_resolver(const TargetRoot& target, const std::vector<InterfaceRule>& rules, const std::string& host_name) {
+  std::vector<std::string> servers;
+  for (const auto& rule : rules)
+    for (const auto& server : rule.dns)
+      if (std::ranges::find(servers, server) == servers.end()) servers.push_back(server);
+  // A link leads to a file that a program of the image keeps.
+  if (servers.empty() || target.read_link("/etc/resolv.conf")) return {};
+  return target.write("/etc/resolv.conf", resolv_text(servers, host_name));
+}
 
 }  // namespace
 
+bool unit_enabled(const TargetRoot& target, std::string_view unit) {
+  for (const char* wants : {"/etc/systemd/system/multi-user.target.wants/", "/etc/systemd/system/network-online.target.wants/",
+                            "/etc/systemd/system/sysinit.target.wants/"})
+    if (target.status(wants + std::string(unit))) return true;
+  return false;
+}
+
+std::string resolv_text(const std::vector<std::string>& servers, std::string_view host_name) {
+  std::string text = "# Written by Signet. See resolv.conf(5).\n";
+  if (const auto dot = host_name.find('.'); dot != std::string_view::npos) text += std::format("search {}\n", host_name.substr(dot + 1));
+  for (const auto& server : servers) text += "nameserver " + server + "\n";
+  return text;
+}
+
 std::string networkd_text(const InterfaceRule& rule) {
   std::string text = "# Written by Signet. See systemd.network(5).\n[Match]\n";
-  text += rule.match_mac.empty() ? std::format("Name={}\n", rule.name) : std::format("MACAddress={}\n", rule.match_mac);
+  text += rule.match_mac.empty() ? std::format("Name={}\n", rule.name) : std::format("MACAddress={}\nType=ether\n", rule.match_mac);
   if (rule.mtu) text += std::format("\n[Link]\nMTUBytes={}\n", *rule.mtu);
   text += "\n[Network]\n";
   if (rule.dhcp) text += "DHCP=yes\n";
@@ -96,7 +121,7 @@ std::string networkd_text(const InterfaceRule& rule) {
 std::string ifupdown_text(const std::vector<InterfaceRule>& rules) {
   std::string text = "# Written by Signet. See interfaces(5).\nsource /etc/network/interfaces.d/*\n\nauto lo\niface lo inet loopback\n";
   for (const auto& rule : rules) {
-    // A pattern or a MAC address stands for whatever link it fits when it appears; ifupdown spells that /pattern and =name.
+    // A pattern or a MAC address stands for whatever link it fits when it appears; ifupdown spells that /pattern=stanza.
     const bool plain = rule.match_mac.empty() && rule.name.find_first_of("*?[ ") == std::string::npos;
     std::vector<std::string> names;
     if (!rule.match_mac.empty())
@@ -137,7 +162,7 @@ std::string netplan_text(const std::vector<InterfaceRule>& rules) {
     std::vector<std::string> names;
     for (const auto word : split(rule.name, ' ')) names.emplace_back(word);
     for (const auto& name : names) {
-      text += std::format("    signet{}:\n      match:\n", number++);
+      text += std::format("    0signet{}:\n      match:\n", number++);
       text += rule.match_mac.empty() ? std::format("        name: \"{}\"\n", name) : std::format("        macaddress: \"{}\"\n", rule.match_mac);
       text += std::format("      dhcp4: {0}\n      dhcp6: {0}\n", rule.dhcp ? "true" : "false");
       if (!rule.addresses.empty()) {
@@ -157,9 +182,11 @@ std::string netplan_text(const std::vector<InterfaceRule>& rules) {
 }
 
 std::string keyfile_text(const InterfaceRule& rule, const std::string& id) {
-  std::string text = std::format("# Written by Signet. See nm-settings-keyfile(5).\n[connection]\nid={}\ntype=ethernet\n", id);
+  std::string text =
+      std::format("# Written by Signet. See nm-settings-keyfile(5).\n[connection]\nid={}\ntype=ethernet\nautoconnect-priority=100\n", id);
   const bool pattern = rule.name.find_first_of("*? ") != std::string::npos;
   if (rule.match_mac.empty() && !pattern) text += "interface-name=" + rule.name + "\n";
+  if (rule.match_mac.empty() && pattern) text += "multi-connect=3\n";  // on every link that fits, at the same time
   text += "\n[ethernet]\n";
   if (!rule.match_mac.empty()) text += "mac-address=" + rule.match_mac + "\n";
   if (rule.mtu) text += std::format("mtu={}\n", *rule.mtu);
@@ -180,12 +207,13 @@ std::string keyfile_text(const InterfaceRule& rule, const std::string& id) {
   return text;
 }
 
-Result<> configure_network(const TargetRoot& target, const NetworkRule& network, Report& report) {
+Result<> configure_network(const TargetRoot& target, const NetworkRule& network, const std::string& host_name, Report& report) {
   const auto rules = network.interfaces.empty() ? std::vector{every_ethernet()} : network.interfaces;
   for (const auto& footprint : footprints) {
     if (!footprint.fits(target)) continue;
     report.log("network: {}, as the image has it", footprint.name);
-    return footprint.write(target, rules);
+    TRY(footprint.write(target, rules));
+    return footprint.tells_resolver(target) ? Result<>() : write_resolver(target, rules, host_name);
   }
   if (network.interfaces.empty()) {
     report.log("network: the image has nothing that brings one up, so nothing was configured");

@@ -7,7 +7,8 @@ export PATH=$PATH:/sbin:/usr/sbin
 
 # A small tree that looks like a system.
 tree=$work/tree
-mkdir -p "$tree"/{etc/network,etc/ssh,usr/sbin,var/log}
+mkdir -p "$tree"/{bin,etc/network,etc/ssh,usr/sbin,var/log}
+: >"$tree/bin/bash"
 printf '127.0.0.1\tlocalhost\n' >"$tree/etc/hosts"
 echo golden >"$tree/etc/hostname"
 : >"$tree/etc/machine-id"
