@@ -22,6 +22,11 @@ class LabError(Exception):
     """Something that a person is told in one line."""
 
 
+def end_on_sigterm():
+    """SIGTERM unwinds the program as Ctrl-C does, so that its machines and servers end with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def accelerator():
     """'kvm' where qemu/accel has seen it work, else 'tcg'."""
     return subprocess.run([TOP / "qemu/accel"], stdout=subprocess.PIPE, check=True, text=True).stdout.strip()

@@ -87,12 +87,13 @@ Result<> find_profile(Context& context) {
       const auto uri = TRY(resolve_uri(*identity.server, "hosts/" + name + suffix));
       auto text = fetch_text(uri, with_retries(context));
       if (!text && text.error().kind() == ErrorKind::not_found) continue;
-      if (!text)
-        return std::unexpected(std::move(text)
-                                   .error()
-                                   .within("look up the profile")
-                                   .advise(std::format("check that a server runs at {} (known by {}) and that this network reaches it",
-                                                       identity.server->display(), identity.server_source)));
+      if (!text) {
+        auto error = std::move(text).error().within("look up the profile");
+        // A certificate that does not fit needs other advice than a server that is not there.
+        if (error.kind() != ErrorKind::network) return std::unexpected(std::move(error));
+        return std::unexpected(std::move(error).advise(std::format("check that a server runs at {} (known by {}) and that this network reaches it",
+                                                                   identity.server->display(), identity.server_source)));
+      }
       context.report.log("profile {}", uri.display());
       return accept(context, uri, std::move(*text));
     }

@@ -1,10 +1,8 @@
 #include "agent/stages.h"
 
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <ctime>
 #include <format>
 
@@ -16,6 +14,7 @@
 #include "base/process.h"
 #include "base/size.h"
 #include "base/text.h"
+#include "base/uuid.h"
 #include "configure/configure.h"
 #include "disk/disk.h"
 #include "filesystem/filesystem.h"
@@ -24,17 +23,6 @@
 
 namespace signet {
 namespace {
-
-// RFC 9562 §5.4.
-std::string new_uuid() {
-  std::array<unsigned char, 16> bytes{};
-  [[maybe_unused]] const auto got = ::getrandom(bytes.data(), bytes.size(), 0);
-  bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0f) | 0x40);
-  bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3f) | 0x80);
-  auto text = to_hex(bytes);
-  for (const std::size_t at : {8U, 13U, 18U, 23U}) text.insert(at, "-");
-  return text;
-}
 
 Result<std::string> network_stage(Context& context) {
   NetworkOptions options;
@@ -101,7 +89,7 @@ Result<std::string> plan_stage(Context& context) {
     if (context.profile.image.sha256.empty()) context.report.log("the profile has no image.sha256: the image will not be verified");
   }
   TRY(fetch_hooks(context));
-  context.plan = TRY(make_plan({context.profile, context.machine, image_size, new_uuid}));
+  context.plan = TRY(make_plan({context.profile, context.machine, image_size, random_uuid}));
   context.have_plan = true;
   TRY(save_plan(context));
   context.report.log(context.plan.text());

@@ -1,9 +1,5 @@
 // What must differ between two machines that come from one image: machine-id, SSH host keys, seeds, leases.
-#include <sys/random.h>
-
-#include <array>
-
-#include "base/text.h"
+#include "base/uuid.h"
 #include "configure/steps.h"
 
 namespace signet {
@@ -35,11 +31,9 @@ constexpr Leftover leftovers[] = {
 
 // machine-id(5): 32 hexadecimal digits, a random UUID of version 4.
 std::string new_machine_id() {
-  std::array<unsigned char, 16> bytes{};
-  [[maybe_unused]] const auto got = ::getrandom(bytes.data(), bytes.size(), 0);
-  bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0f) | 0x40);
-  bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3f) | 0x80);
-  return to_hex(bytes);
+  auto uuid = random_uuid();
+  std::erase(uuid, '-');
+  return uuid;
 }
 
 }  // namespace

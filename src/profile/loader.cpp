@@ -31,16 +31,22 @@ std::size_t string_length(std::string_view text) {
   return text.size();
 }
 
-// Where a key of too many parts stands, as an offset; the parser would nest as many tables.
-std::optional<std::size_t> overlong_key(std::string_view text) {
+struct Fault {
+  std::size_t offset;
+  std::string message;
+};
+
+// What must not come before the parser, which assumes that nobody writes it: a key of too many parts (it nests as many tables), and bytes that TOML has
+// no use for outside strings and comments.
+std::optional<Fault> fault_of(std::string_view text) {
   unsigned dots = 0;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    switch (text[at]) {
+  for (std::size_t at = text.starts_with("\xef\xbb\xbf") ? 3 : 0; at < text.size(); ++at) {
+    switch (const char c = text[at]) {
       case '"':
       case '\'': at += string_length(text.substr(at)) - 1; break;
       case '#': at = std::min(text.find('\n', at), text.size()) - 1; break;
       case '.':
-        if (++dots >= longest_key) return at;
+        if (++dots >= longest_key) return Fault{at, std::format("a key of more than {} parts", longest_key)};
         break;
       case '\n':
       case '=':
@@ -49,7 +55,11 @@ std::optional<std::size_t> overlong_key(std::string_view text) {
       case ']':
       case '{':
       case '}': dots = 0; break;
-      default: break;
+      case '\t':
+      case '\r': break;
+      default:
+        if (c < ' ' || c > '~')  // bytes of UTF-8 are negative
+          return Fault{at, "this is not TOML: outside of strings and comments only the printable characters of ASCII are allowed"};
     }
   }
   return std::nullopt;
@@ -125,7 +135,7 @@ class Loader {
 
   static std::optional<Diagnostic> unfit(std::string_view text, const std::string& file) {
     if (text.size() > largest_text) return Diagnostic{{file, 0, 0}, "this is no profile: it has more than 1 MiB"};
-    if (const auto at = overlong_key(text)) return Diagnostic{place_at(file, text, *at), std::format("a key of more than {} parts", longest_key)};
+    if (auto fault = fault_of(text)) return Diagnostic{place_at(file, text, fault->offset), std::move(fault->message)};
     return std::nullopt;
   }
 
