@@ -47,7 +47,9 @@ Result<std::vector<std::byte>> encode_acl(archive_entry* entry, AclKind kind) {
     AclEntry each{tag_code(tag), static_cast<std::uint16_t>(permissions & 7), UINT32_MAX};
     if (tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP) {
       if (id == -1)
-        return fail(ErrorKind::invalid, "its ACL names `{}` without a number; make the image with tar --numeric-owner", printable(name ? name : "?"));
+        return fail(ErrorKind::invalid,
+                    "its ACL names `{}` without a number; make the image with tar --xattrs --xattrs-include='*' instead of --acls",
+                    printable(name ? name : "?"));
       each.id = static_cast<std::uint32_t>(id);
     }
     entries.push_back(each);

@@ -36,8 +36,8 @@ struct Fault {
   std::string message;
 };
 
-// What must not come before the parser, which assumes that nobody writes it: a key of too many parts (it nests as many tables), and bytes that TOML has
-// no use for outside strings and comments.
+// What must not come before the parser, which assumes that nobody writes it: a key of too many parts (it nests as many tables), and bytes that TOML
+// has no use for outside strings and comments.
 std::optional<Fault> fault_of(std::string_view text) {
   unsigned dots = 0;
   for (std::size_t at = text.starts_with("\xef\xbb\xbf") ? 3 : 0; at < text.size(); ++at) {
