@@ -39,11 +39,12 @@ def free_port():
 
 
 class Server:
-    """nginx on loopback, serving one directory; ends with the `with` block."""
+    """nginx on loopback, serving one directory; ends with the `with` block. `wrap` turns a command into one that runs elsewhere (in a namespace)."""
 
-    def __init__(self, root, port=None, certificate=None, key=None, extra=""):
+    def __init__(self, root, port=None, certificate=None, key=None, extra="", address="127.0.0.1", wrap=list):
         self.root = pathlib.Path(root).resolve()
         self.port = port or free_port()
+        self.address, self.wrap = address, wrap
         self.scheme = "https" if certificate else "http"
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="signet-server-"))
         tls = f"ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3;" if certificate else ""
@@ -55,27 +56,23 @@ class Server:
               access_log {self.directory}/access.log; default_type application/octet-stream; sendfile on; tcp_nopush on;
               client_body_temp_path {self.directory}; proxy_temp_path {self.directory}; fastcgi_temp_path {self.directory};
               uwsgi_temp_path {self.directory}; scgi_temp_path {self.directory};
-              server {{ listen 127.0.0.1:{self.port}{" ssl" if certificate else ""}; {tls} root {self.root}; {extra} }}
+              server {{ listen {address}:{self.port}{" ssl" if certificate else ""}; {tls} root {self.root}; {extra} }}
             }}
             """)
         nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
         if not nginx:
             raise LabError("nginx is not installed; run toolchain/bootstrap")
-        self.process = subprocess.Popen([nginx, "-e", f"{self.directory}/error.log", "-c", f"{self.directory}/nginx.conf"], stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(wrap([nginx, "-e", f"{self.directory}/error.log", "-c", f"{self.directory}/nginx.conf"]), stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    log = (self.directory / "error.log").read_text() if (self.directory / "error.log").exists() else ""
-                    self.close()
-                    raise LabError(f"nginx does not start: {log.strip()}") from None
-                time.sleep(0.05)
+        while not (self.directory / "pid").exists():  # written when it listens; from outside a namespace nobody could connect
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                log = (self.directory / "error.log").read_text() if (self.directory / "error.log").exists() else ""
+                self.close()
+                raise LabError(f"nginx does not start: {log.strip()}")
+            time.sleep(0.05)
 
-    def url(self, host="127.0.0.1"):
-        return f"{self.scheme}://{host}:{self.port}/"
+    def url(self, host=None):
+        return f"{self.scheme}://{host or self.address}:{self.port}/"
 
     def requests(self):
         return (self.directory / "access.log").read_text()

@@ -34,6 +34,8 @@ struct Settings {
   std::optional<std::string> disk, match, wipe, table, source, sha256, hostname, timezone, kernel_args, root_password, on_success, on_failure;
   std::vector<std::string> partitions, ssh_keys;
 
+  std::vector<std::string> words;  // setting: its name
+
   // format, of one file system without a plan.
   std::string type, path, label, uuid;
   std::optional<std::string> offset, size;
@@ -55,6 +57,7 @@ struct Context {
   std::vector<Hook> pre_install, post_install;
   Plan plan;
   bool have_plan = false;
+  bool reporting = false;  // to syslog or a server, as settings say
   FetchOptions fetch;
 
   std::string state_file(const char* name) const { return settings.state + "/" + name; }

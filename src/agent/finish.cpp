@@ -64,8 +64,8 @@ std::string root_argument(const Plan& plan) {
 
 // Kernel parameters win over the profile: they are what a person at the machine can change.
 FinishAction choose(const Context& context, const char* parameter, FinishAction otherwise) {
-  if (const auto text = context.machine.command_line.signet(parameter))
-    if (const auto action = parse_finish_action(*text)) return *action;
+  if (const auto said = context.machine.setting(parameter))
+    if (const auto action = parse_finish_action(said->value)) return *action;
   return otherwise;
 }
 
@@ -102,6 +102,7 @@ Result<> act(FinishAction action, Context& context) {
     context.report.log("not on a node, so no {}", to_string(action));
     return {};
   }
+  context.report.flush();
   switch (action) {
     case FinishAction::reboot: return through_init("reboot");
     case FinishAction::poweroff: return through_init("poweroff");

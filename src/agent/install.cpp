@@ -4,7 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <format>
+#include <thread>
 
 #include "agent/finish.h"
 #include "agent/lookup.h"
@@ -46,6 +49,25 @@ Result<> run_host_script(Context& context) {
   return {};
 }
 
+bool breaks_at(const Context& context, std::string_view stage) {
+  const auto wanted = context.machine.setting("break");
+  if (!wanted) return false;
+  for (const auto part : split(wanted->value, ','))
+    if (trim(part) == stage) return true;
+  return false;
+}
+
+// A breakpoint: a shell on every console, and the install goes on when one of them is left.
+void stop_for_shell(Context& context, std::string_view stage) {
+  context.report.log("stopped before {} (signet.break); leave the shell with `exit` to go on", stage);
+  std::vector<Child> shells;
+  for (const auto& console : active_consoles())
+    if (auto shell = Child::start({.arguments = {"sh", "-c", "exec setsid -c sh -l <\"$0\" >\"$0\" 2>&1", console}, .inherit_output = true}))
+      shells.push_back(std::move(*shell));
+  while (!shells.empty() && std::ranges::all_of(shells, [](Child& shell) { return shell.running(); }))
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+}
+
 // What the stages before `from` would have found or made.
 Result<> catch_up(Context& context) {
   const auto* from = find_stage(context.settings.from);
@@ -66,6 +88,7 @@ Result<> run_stages(Context& context) {
     if (stage.name == context.settings.from) running = true;
     // Without a node's own kernel the network is somebody else's and is up already.
     if (!running || (stage.name == "network" && !on_node())) continue;
+    if (on_node() && breaks_at(context, stage.name)) stop_for_shell(context, stage.name);
     TRY(run_stage(stage, context));
     if (stage.name == "profile" && !context.script.empty()) {
       context.report.start("script");
@@ -81,11 +104,25 @@ Result<> run_stages(Context& context) {
   return {};
 }
 
+// signet.retries=N: so many times more from the start, a little later each time. What is wrong for good fails as fast again.
+Result<> run_with_retries(Context& context) {
+  const auto said = context.machine.setting("retries");
+  const auto retries = said ? parse_unsigned(said->value).value_or(0) : 0;
+  for (std::uint64_t attempt = 0;; ++attempt) {
+    if (context.settings.from.empty()) forget_earlier_attempt(context);
+    auto ran = run_stages(context);
+    if (ran || attempt >= retries || !on_node()) return ran;
+    const auto pause = std::chrono::seconds(std::min<std::uint64_t>(5 * (attempt + 1), 60));
+    context.report.log("trying again in {} s ({} of {} retries)", pause.count(), attempt + 1, retries);
+    if (auto unmounted = unmount_below(context.settings.root); !unmounted) context.report.log("{}", unmounted.error().message());
+    std::this_thread::sleep_for(pause);
+  }
+}
+
 }  // namespace
 
 int install(Context& context) {
-  if (context.settings.from.empty()) forget_earlier_attempt(context);
-  const auto ran = run_stages(context);
+  const auto ran = run_with_retries(context);
   context.report.log(timeline_text(load_timeline(context)));
 
   if (!ran) {

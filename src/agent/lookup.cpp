@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <format>
+#include <thread>
 
 #include "base/text.h"
 
@@ -15,6 +16,18 @@ FetchOptions with_retries(Context& context) {
   return options;
 }
 
+// Who asks, for servers that make the answer when they are asked: as ROCKS and Red Hat's installers have always sent it, and in plain words.
+FetchOptions with_identity(Context& context) {
+  auto options = with_retries(context);
+  const auto& identity = context.identity;
+  for (std::size_t i = 0; i < identity.macs.size(); ++i) options.headers.push_back(std::format("X-RHN-Provisioning-MAC-{}: {}", i, identity.macs[i]));
+  options.headers.push_back(std::format("X-Signet-Architecture: {}", SIGNET_ARCHITECTURE));
+  options.headers.push_back(std::format("X-Signet-CPUs: {}", std::thread::hardware_concurrency()));
+  if (!identity.host_name.empty()) options.headers.push_back("X-Signet-Host: " + identity.host_name);
+  if (!identity.uuid.empty()) options.headers.push_back("X-Signet-UUID: " + identity.uuid);
+  return options;
+}
+
 Result<Profile> parse(Context& context, std::string_view text, const Uri& uri) {
   const auto load = [&](const Uri& extended) { return fetch_text(extended, with_retries(context)); };
   auto profile = parse_profile(text, uri, load);
@@ -22,10 +35,13 @@ Result<Profile> parse(Context& context, std::string_view text, const Uri& uri) {
   return std::move(*profile);
 }
 
-bool is_script(std::string_view name) { return name.ends_with(".sh"); }
+// What a program on the server answers is told by its first line.
+bool is_script(const Uri& uri, std::string_view text) {
+  return uri.path.ends_with(".sh") || (!uri.path.ends_with(".toml") && text.starts_with("#!"));
+}
 
 Result<> accept(Context& context, const Uri& uri, std::string text) {
-  if (is_script(uri.path)) {
+  if (is_script(uri, text)) {
     context.script_name = uri.display();
     context.script = std::move(text);
     return {};
@@ -41,6 +57,7 @@ void name_from_hosts_file(Context& context) {
   if (!identity.host_name.empty() || !identity.server) return;
   const auto uri = resolve_uri(*identity.server, "hosts/hosts");
   const auto text = uri ? fetch_text(*uri, with_retries(context)) : Result<std::string>(std::unexpected(uri.error()));
+  identity.clues.push_back({"host", "hosts/hosts", "", false});
   if (!text) return;
   for (const auto line : split(*text, '\n')) {
     const auto words = split(trim(line.substr(0, line.find('#'))), ' ');
@@ -50,6 +67,7 @@ void name_from_hosts_file(Context& context) {
     if (fields.size() < 2 || (fields[0] != identity.mac && fields[0] != identity.address)) continue;
     identity.host_name = fields[1];
     identity.host_name_source = "hosts/hosts";
+    identity.clues.back() = {"host", "hosts/hosts", fields[1], true};
     return;
   }
 }
@@ -60,23 +78,19 @@ Result<Profile> read_profile(Context& context, const Uri& uri) {
 }
 
 Result<> find_profile(Context& context) {
-  std::string wanted = context.settings.profile;
-  if (wanted.empty()) wanted = context.machine.command_line.signet("profile").value_or("");
-  if (!wanted.empty()) {
-    Uri uri;
-    if (wanted.contains("://")) {
-      uri = TRY(parse_uri(wanted));
-    } else {
-      char here[4096];
-      if (!wanted.starts_with('/') && ::getcwd(here, sizeof here)) wanted = std::string(here) + "/" + wanted;
-      uri = TRY(parse_uri(wanted));
-    }
-    auto text = TRY_WITHIN(fetch_text(uri, with_retries(context)), "profile");
+  auto& identity = context.identity;
+  const auto take = [&](const Uri& uri) -> Result<> {
+    auto text = TRY_WITHIN(fetch_text(uri, with_identity(context)), "profile");
     context.report.log("profile {}", uri.display());
     return accept(context, uri, std::move(text));
+  };
+  if (auto wanted = context.settings.profile; !wanted.empty()) {
+    char here[4096];
+    if (!wanted.contains("://") && !wanted.starts_with('/') && ::getcwd(here, sizeof here)) wanted = std::string(here) + "/" + wanted;
+    return take(TRY(parse_uri(wanted)));
   }
+  if (identity.profile) return take(*identity.profile);
 
-  const auto& identity = context.identity;
   if (!identity.server)
     return std::unexpected(
         Error(ErrorKind::network, "no server is known: signet.server is not set, and the lease has neither option 224 nor a next-server")
@@ -85,8 +99,10 @@ Result<> find_profile(Context& context) {
   for (const auto& name : candidates) {
     for (const char* suffix : {".toml", ".sh"}) {
       const auto uri = TRY(resolve_uri(*identity.server, "hosts/" + name + suffix));
-      auto text = fetch_text(uri, with_retries(context));
-      if (!text && text.error().kind() == ErrorKind::not_found) continue;
+      auto text = fetch_text(uri, with_identity(context));
+      const bool missing = !text && text.error().kind() == ErrorKind::not_found;
+      identity.clues.push_back({"profile", "hosts/" + name + suffix, missing ? "" : text ? "found" : text.error().message(), text.has_value()});
+      if (missing) continue;
       if (!text) {
         auto error = std::move(text).error().within("look up the profile");
         // A certificate that does not fit needs other advice than a server that is not there.

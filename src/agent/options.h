@@ -1,29 +1,18 @@
-// The command line of signet-agent, by getopt_long(3), and the help text that is made from the same table.
+// The agent's options: a text for each, and the setting that it sets.
 #pragma once
 
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "agent/context.h"
+#include "base/options.h"
 
 namespace signet {
 
-struct Option {
-  const char* name;      // "profile"
-  const char* argument;  // "URI", or nullptr for a flag
-  const char* help;
+struct Option : OptionText {
   void (*set)(Settings&, const char* value);
 };
 
-/// Reads arguments[1…] by the given options into settings. --help is answered by the caller: it is reported as `help`.
-struct Parsed {
-  bool help = false;
-};
+/// Reads arguments[1…] by the given options into settings. A word that is no option is an error.
 Result<Parsed> parse_options(std::string_view verb, std::span<const Option* const> options, int count, char** arguments, Settings& settings);
 
-/// "  --profile URI     what it does", a line (or more) for each.
 std::string options_text(std::span<const Option* const> options);
 
 }  // namespace signet

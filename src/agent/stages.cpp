@@ -3,9 +3,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 #include <format>
 
+#include "agent/events.h"
 #include "agent/finish.h"
 #include "agent/lookup.h"
 #include "agent/overrides.h"
@@ -20,21 +22,68 @@
 #include "filesystem/filesystem.h"
 #include "image/image.h"
 #include "machine/mark.h"
+#include "network/links.h"
+#include "network/parameters.h"
 
 namespace signet {
 namespace {
 
+// local.cfg may lie on a stick that the kernel has yet to find; a medium of ours says signet.medium, so it is waited for.
+Result<> load_local_config(Context& context) {
+  constexpr auto slow_stick = std::chrono::seconds(15);
+  const auto wait = context.machine.flag("medium") ? slow_stick : std::chrono::seconds(0);
+  context.machine.local = TRY(find_local_config(wait, [&] { context.report.progress(0, std::nullopt, "waiting for the boot medium"); }));
+  const auto& local = context.machine.local;
+  if (!local) return {};
+  context.report.log("{} says {} things", local->source, local->values.size());
+  // The kernel's consoles are set by now; ours can still grow.
+  const auto console = local->values.find("console");
+  if (console == local->values.end()) return {};
+  std::vector<std::string> more;
+  const auto present = active_consoles();
+  for (const auto word : split(console->second, ' ')) {
+    auto path = "/dev/" + std::string(word.substr(0, word.find(',')));
+    if (std::ranges::find(present, path) == present.end()) more.push_back(std::move(path));
+  }
+  if (!more.empty()) context.report.add(console_sink(more));
+  return {};
+}
+
 Result<std::string> network_stage(Context& context) {
-  NetworkOptions options;
+  if (on_node()) TRY(load_local_config(context));
+  auto options = TRY(network_options(context.machine));
   options.state = context.settings.state;
-  options.only_interface = context.machine.command_line.signet("iface").value_or("");
   context.lease = TRY(acquire_lease(options, context.report));
   const auto& lease = *context.lease;
   return std::format("{} has {}/{}{}", lease.interface, lease.address, lease.prefix, lease.routers.empty() ? "" : " via " + lease.routers.front());
 }
 
+// Where else events go, as settings say: signet.syslog=HOST[:PORT], signet.report (to the server) or signet.report=URL.
+void start_reporting(Context& context) {
+  if (context.reporting) return;
+  context.reporting = true;
+  if (const auto said = context.machine.setting("syslog"); said && !said->value.empty()) {
+    if (auto sink = syslog_sink(said->value, context.report))
+      context.report.add(std::move(*sink));
+    else
+      context.report.log("{}: {}", said->source, sink.error().message());
+  }
+  const auto said = context.machine.setting("report");
+  if (!said || said->value == "0") return;
+  auto uri = said->value.contains("://") ? parse_uri(said->value)
+             : context.identity.server   ? resolve_uri(*context.identity.server, "v1/events")
+                                         : Result<Uri>(fail(ErrorKind::invalid, "no server is known to report to"));
+  if (uri)
+    context.report.add(http_sink(*uri, context.fetch, context.report));
+  else
+    context.report.log("{}: {}", said->source, uri.error().message());
+}
+
 Result<std::string> identify_stage(Context& context) {
   context.machine.links = scan_links();
+  if (context.lease)
+    if (std::ranges::none_of(context.machine.links, [&](const Link& link) { return link.name == context.lease->interface; }))
+      context.machine.links.push_back(describe_link(context.lease->interface));
   context.identity = identify(context.machine, context.lease);
   auto& identity = context.identity;
   if (!context.settings.host.empty()) {
@@ -48,7 +97,13 @@ Result<std::string> identify_stage(Context& context) {
     identity.server_source = "--server";
   }
   name_from_hosts_file(context);
+  if (on_node()) {
+    auto servers = context.lease ? context.lease->ntp : std::vector<std::string>();
+    if (identity.server) servers.push_back(identity.server->host());
+    set_absurd_clock(servers, context.report);
+  }
   context.report.set_identity(identity.host_name, identity.uuid);
+  if (on_node()) start_reporting(context);
   TRY(save_identity(context));
   const auto name = identity.host_name.empty() ? std::string("no name") : std::format("{} (from {})", identity.host_name, identity.host_name_source);
   const auto server =
@@ -169,7 +224,7 @@ ConfigureInputs configure_inputs(const Context& context) {
   return {.root = context.settings.root,
           .profile = context.profile,
           .plan = context.plan,
-          .host_name = wanted.empty() ? context.identity.host_name : wanted};
+          .host_name = wanted.empty() ? context.identity.full_name() : wanted};
 }
 
 Result<std::string> configure_stage(Context& context) {
@@ -199,6 +254,8 @@ Result<std::string> finish_stage(Context& context) {
   const auto inputs = configure_inputs(context);
   if (auto kept = keep_log(context); !kept) context.report.log("keep the log in the target: {}", kept.error().message());
   TRY(install_boot_loader(inputs, context.report));
+  // The loader lies where firmware looks for it anyway, so a firmware that takes no entry costs an install nothing.
+  if (auto set = set_boot_entry(inputs, context.report); !set) context.report.log("the UEFI boot order stays: {}", set.error().message());
   if (on_node() && success_action(context) == FinishAction::kexec) TRY(load_kexec(context));
   TRY(unmount_below(context.settings.root));
   for (const auto& planned : context.plan.disks)

@@ -26,7 +26,7 @@ namespace {
 
 // Options, each once; the verbs below name those that they take.
 #define SIGNET_OPTION(variable, name, argument, help, field) \
-  constexpr Option variable = {name, argument, help, [](Settings& settings, [[maybe_unused]] const char* value) { field; }}
+  constexpr Option variable = {{name, argument, help}, [](Settings& settings, [[maybe_unused]] const char* value) { field; }}
 
 SIGNET_OPTION(opt_profile, "profile", "URI", "profile or host script, a path or URI; else looked up on the server", settings.profile = value);
 SIGNET_OPTION(opt_target, "target", "DISK", "disk or image file to install to, repeatable; else this node's disks",
@@ -96,19 +96,32 @@ int run_one(const char* name, Context& context) {
 
 bool known_machine(Context& context) {
   auto machine = scan_machine();
-  if (machine) context.machine = std::move(*machine);
-  return machine.has_value();
+  if (!machine) return false;
+  context.machine = std::move(*machine);
+  if (on_node())
+    if (auto local = find_local_config({}, {})) context.machine.local = std::move(*local);
+  return true;
 }
 
 // identify, and where there is a lease from an earlier verb, with it.
 void load_lease(Context& context) {
   for (const auto& link : context.machine.links)
-    if (const auto text = read_file(context.settings.state + "/lease." + link.name))
-      if (auto lease = parse_lease(*text, link.name)) context.lease = std::move(*lease);
+    for (const char* file : {"/lease6.", "/lease."})
+      if (const auto text = read_file(context.settings.state + file + link.name))
+        if (auto lease = parse_lease(*text, link.name)) context.lease = std::move(*lease);
+}
+
+// A breakpoint that no stage has would be passed in silence.
+void check_breakpoints(Context& context) {
+  const auto wanted = context.machine.setting("break");
+  if (!wanted) return;
+  for (const auto part : split(wanted->value, ','))
+    if (!find_stage(trim(part))) context.report.log("{}: there is no stage `{}`", wanted->source, printable(trim(part)));
 }
 
 int verb_install(Context& context) {
   known_machine(context);
+  check_breakpoints(context);
   if (!context.settings.from.empty() && !find_stage(context.settings.from)) {
     std::string names;
     for (const auto& stage : stages()) names.append(names.empty() ? "" : " ").append(stage.name);
@@ -127,7 +140,7 @@ int verb_identify(Context& context) {
   known_machine(context);
   load_lease(context);
   if (auto ran = run_stage(*find_stage("identify"), context); !ran) return note_failure(context, ran.error());
-  const auto& identity = context.identity;
+  auto& identity = context.identity;
   const auto show = [](const char* name, const std::string& value, const std::string& source) {
     std::printf("%-8s %s%s\n", name, value.empty() ? "-" : value.c_str(), source.empty() ? "" : std::format("  (from {})", source).c_str());
   };
@@ -136,8 +149,21 @@ int verb_identify(Context& context) {
   show("uuid", identity.uuid, "");
   show("mac", identity.mac, "");
   show("address", identity.address, "");
-  std::printf("profile candidates, in order:\n");
-  for (const auto& name : lookup_candidates(identity)) std::printf("  hosts/%s.toml, .sh\n", name.c_str());
+  const auto found = find_profile(context);
+  std::printf("\n  %-9s %-36s %s\n", "wanted", "asked", "answer");
+  for (const auto& clue : identity.clues)
+    std::printf("%s %-9s %-36s %s\n", clue.won ? ">" : " ", clue.wanted.c_str(), clue.source.c_str(), clue.value.empty() ? "-" : clue.value.c_str());
+  if (!found) return complain(found.error());
+  return 0;
+}
+
+// What a setting is, for scripts: its value on standard output; status 1 if nobody has said it.
+int verb_setting(Context& context) {
+  known_machine(context);
+  if (context.settings.words.size() != 1) return complain(Error(ErrorKind::usage, "setting: name one, such as server or debug"));
+  const auto found = context.machine.setting(context.settings.words.front());
+  if (!found) return 1;
+  std::printf("%s\n", found->value.empty() ? "1" : found->value.c_str());
   return 0;
 }
 
@@ -270,7 +296,8 @@ struct Verb {
 constexpr Verb verbs[] = {
     {"install", "run every stage, then the finish action", install_options, verb_install},
     {"network", "bring the links up and get a DHCP lease", network_options, verb_network},
-    {"identify", "say which host this is, which server it asks, and for which profiles", find_options, verb_identify},
+    {"identify", "say which host this is and how it knows: every source that was asked, and which won", find_options, verb_identify},
+    {"setting", "print a setting of the kernel command line or local.cfg: signet-agent setting NAME", network_options, verb_setting},
     {"profile", "fetch and check the host's profile; print it with everything it extends", find_options, verb_profile},
     {"plan", "say what an install would do; change nothing", find_options, verb_plan},
     {"pre-install", "run the pre_install hooks", tree_options, verb_pre_install},

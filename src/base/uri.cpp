@@ -72,6 +72,12 @@ std::string Uri::text() const { return scheme + "://" + authority + path + (quer
 
 std::string Uri::file_path() const { return percent_decode(path); }
 
+std::string Uri::host() const {
+  auto text = authority.substr(authority.rfind('@') + 1);  // npos + 1 is 0
+  if (text.starts_with('[')) return text.substr(1, text.find(']') - 1);
+  return text.substr(0, text.find(':'));
+}
+
 std::string Uri::display() const {
   if (scheme == "file") return file_path();
   Uri shown = *this;

@@ -15,6 +15,8 @@ struct Uri {
   std::string query;      // without '?'
 
   std::string text() const;
+  /// The authority without user and port: a name, an IPv4 address, or an IPv6 address without brackets.
+  std::string host() const;
   /// The path of a file: URI, percent-decoded.
   std::string file_path() const;
   /// The text without a password that it may carry (`user:…@host`), fit for consoles and logs.

@@ -26,8 +26,13 @@ struct ConfigureInputs {
 Result<> configure_target(const ConfigureInputs& inputs, Report& report);
 
 /// Writes the boot loader's configuration and then the loader itself, the last write of an install: only after it does the disk boot.
-/// GRUB for BIOS by the image's own grub-install(8) and grub-mkconfig(8), on a disk or an image file.
+/// GRUB for BIOS or UEFI by the image's own grub-install(8) and grub-mkconfig(8), on a disk or an image file.
 Result<> install_boot_loader(const ConfigureInputs& inputs, Report& report);
+
+/// Tells UEFI firmware to start the installed system: an entry Boot#### of its own (an earlier one of the same name is replaced), its place in
+/// BootOrder, and BootNext. Writes through efivarfs at `variables`; does nothing for BIOS and for image files. The description that the firmware's
+/// menu shows is NAME of the image's os-release(5).
+Result<> set_boot_entry(const ConfigureInputs& inputs, Report& report, const std::string& variables = "/sys/firmware/efi/efivars");
 
 /// /dev /proc /sys /run of the target for as long as it lives. When it goes, processes whose root is the target are ended: none may keep it busy.
 class ChrootMounts {

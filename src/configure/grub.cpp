@@ -1,4 +1,4 @@
-// GRUB for BIOS, by the image's own tools.
+// GRUB for BIOS and UEFI, by the image's own tools.
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -79,7 +79,25 @@ Result<std::string> needed_tool(const TargetRoot& target, std::initializer_list<
   for (const char* name : names)
     if (auto path = target.find_tool(name)) return *path;
   return std::unexpected(Error(ErrorKind::not_found, std::format("the image has no {}", *names.begin()))
-                             .advise("put GRUB for BIOS into the image (Debian: grub-pc), or set configure.boot_loader = \"none\""));
+                             .advise("put GRUB into the image (Debian: grub-pc or grub-efi-amd64), or set configure.boot_loader = \"none\""));
+}
+
+Result<> check_platform(const TargetRoot& target, Firmware firmware) {
+  const bool efi = firmware == Firmware::efi;
+  const auto* modules = efi ? "/usr/lib/grub/x86_64-efi" : "/usr/lib/grub/i386-pc";
+  if (target.exists(modules)) return {};
+  return std::unexpected(Error(ErrorKind::not_found, std::format("the image's GRUB is not for {}, which this machine starts by: it has no {}",
+                                                                 efi ? "UEFI" : "BIOS", modules))
+                             .advise(efi ? "put GRUB for UEFI into the image (Debian: grub-efi-amd64-bin; Fedora: grub2-efi-x64-modules)"
+                                         : "put GRUB for BIOS into the image (Debian: grub-pc-bin; Fedora: grub2-pc-modules)"));
+}
+
+// For UEFI the loader goes where firmware looks when its variables are lost (UEFI 2.10 §3.5.1.1); the entry of its own is our work, not that of a
+// tool which the image may lack.
+std::vector<std::string> install_command(const std::string& tool, const Plan& plan, const std::string& device) {
+  if (plan.firmware == Firmware::efi)
+    return {tool, "--target=x86_64-efi", "--efi-directory=" + plan.esp()->mount, "--removable", "--no-nvram", "--recheck"};
+  return {tool, "--target=i386-pc", "--no-floppy", "--recheck", device};
 }
 
 // That the menu exists, starts a kernel, and finds its root wherever the disk stands.
@@ -105,14 +123,13 @@ Result<> install_boot_loader(const ConfigureInputs& inputs, Report& report) {
         Error(ErrorKind::not_found, "the image has no kernel in /boot").advise("an image for a disk needs a kernel (Debian: linux-image-amd64)"));
   const auto install = TRY(needed_tool(target, {"grub-install", "grub2-install"}));
   const auto make_config = TRY(needed_tool(target, {"grub-mkconfig", "grub2-mkconfig"}));
-  if (!target.exists("/usr/lib/grub/i386-pc"))
-    return std::unexpected(Error(ErrorKind::not_found, "the image's GRUB is not for BIOS: it has no /usr/lib/grub/i386-pc")
-                               .advise("put GRUB for BIOS into the image (Debian: grub-pc-bin; Fedora: grub2-pc-modules)"));
+  TRY(check_platform(target, inputs.plan.firmware));
   if (const auto& more = inputs.profile.configure.kernel_args; !more.empty())
     TRY(target.write("/etc/default/grub", with_words(target.read("/etc/default/grub").value_or(""), "GRUB_CMDLINE_LINUX", more)));
   const std::string directory = target.exists("/boot/grub2") ? "/boot/grub2" : "/boot/grub";
   TRY(target.make_directories(directory));
 
+  if (inputs.plan.firmware == Firmware::efi && !inputs.plan.esp()) return fail(ErrorKind::invalid, "the plan has no EFI system partition");
   const auto device = TRY(boot_device(inputs.plan.boot_disk));
   const auto mounts = TRY(ChrootMounts::mount(inputs.root));
   UuidLinks links(target);
@@ -122,7 +139,7 @@ Result<> install_boot_loader(const ConfigureInputs& inputs, Report& report) {
   TRY_WITHIN(run_tool(target, {make_config, "-o", directory + "/grub.cfg"}, {"GRUB_DISABLE_OS_PROBER=true"}), "GRUB");
   TRY_WITHIN(judge_menu(target, directory + "/grub.cfg", inputs.plan, report), "GRUB");
   report.log("installing GRUB on {}", inputs.plan.boot_disk);
-  return run_tool(target, {install, "--target=i386-pc", "--no-floppy", "--recheck", device}, {}, [&](std::string_view line) { report.log(line); })
+  return run_tool(target, install_command(install, inputs.plan, device), {}, [&](std::string_view line) { report.log(line); })
       .transform_error([](Error error) { return std::move(error).within("GRUB"); });
 }
 

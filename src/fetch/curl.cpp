@@ -119,7 +119,6 @@ class Stream : public ByteSource {
     body_checked_ = false;
     resumed_at_ = received_;
     skip_ = 0;
-    curl_slist* headers = nullptr;
     if (received_ > 0 && uri_.scheme == "tftp") {
       skip_ = received_;  // RFC 1350 always starts at the beginning
     } else if (received_ > 0 && uri_.scheme == "file") {
@@ -127,11 +126,9 @@ class Stream : public ByteSource {
     } else if (received_ > 0) {
       curl_easy_setopt(easy, CURLOPT_RANGE, std::format("{}-", received_).c_str());
       // RFC 9110 §13.1.5: the part is sent only if the file is still the same one.
-      if (!validator_.empty()) headers = curl_slist_append(nullptr, ("If-Range: " + validator_).c_str());
+      if (!validator_.empty()) attempt.add_header("If-Range: " + validator_);
     }
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
     const CURLcode code = attempt.perform();
-    if (headers) curl_slist_free_all(headers);
     attempt_ = nullptr;
     if (attempt.status() == 416 && resumed_at_ > 0) fatal_ = changed();
     return code == CURLE_OK && attempt.status() < 400;

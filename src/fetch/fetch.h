@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/uri.h"
@@ -23,6 +24,7 @@ struct FetchOptions {
   unsigned attempts = 4;                                // in all, per stream, without progress between them; waits 1, 2, 4 … s between
   std::string ca_bundle = {};                           // PEM file; empty: $SSL_CERT_FILE, else /etc/ssl/certs/ca-certificates.crt
   std::size_t buffer = 4 << 20;                         // bytes that may wait between the network and the reader
+  std::vector<std::string> headers = {};                // "Name: value", sent with every HTTP request
   std::function<void(std::string_view)> on_retry = {};  // told why, before each new attempt; may be called from another thread
 };
 
@@ -49,6 +51,9 @@ struct Availability {
 };
 /// not_found if the server answers that it does not exist.
 Result<Availability> probe(const Uri& uri, const FetchOptions& options = {});
+
+/// One POST of a small body, answered with 2xx within `limit` or an error; not tried again. http and https only.
+Result<> post(const Uri& uri, std::string_view content_type, std::string_view body, std::chrono::seconds limit, const FetchOptions& options = {});
 
 /// Passes bytes on and hashes them in a thread of its own (mbedTLS). After the end, read() fails with verification if the digest is not `expected`.
 std::unique_ptr<ByteSource> verify_sha256(std::unique_ptr<ByteSource> source, std::string expected, std::string name);

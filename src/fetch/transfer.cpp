@@ -87,11 +87,16 @@ Transfer::Transfer(const Uri& uri, const FetchOptions& options) : uri_(uri), opt
   // RFC 2348: what fits into an Ethernet frame, instead of 512 bytes a round trip.
   curl_easy_setopt(easy_, CURLOPT_TFTP_BLKSIZE, 1428L);
   curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, detail_.data());
+  for (const auto& line : options.headers) add_header(line);
 }
 
-Transfer::~Transfer() { give_back(easy_); }
+Transfer::~Transfer() {
+  give_back(easy_);
+  curl_slist_free_all(headers_);
+}
 
 CURLcode Transfer::perform() {
+  if (headers_) curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_);
   code_ = easy_ ? curl_easy_perform(easy_) : CURLE_OUT_OF_MEMORY;
   return code_;
 }

@@ -25,6 +25,8 @@ class Transfer {
   Transfer& operator=(const Transfer&) = delete;
 
   CURL* handle() const { return easy_; }
+  /// One more header line, besides those of the options.
+  void add_header(const std::string& line) { headers_ = curl_slist_append(headers_, line.c_str()); }
   /// Performs it; afterwards status() and the errors below are known.
   CURLcode perform();
   /// The last response's HTTP status; 0 for other protocols and when there was no response.
@@ -43,6 +45,7 @@ class Transfer {
   const FetchOptions& options_;
   std::string bundle_;
   CURL* easy_ = nullptr;
+  curl_slist* headers_ = nullptr;
   CURLcode code_ = CURLE_OK;
   std::array<char, CURL_ERROR_SIZE> detail_ = {};
 };

@@ -14,6 +14,7 @@
 #include "base/size.h"
 #include "base/text.h"
 #include "machine/content.h"
+#include "machine/local_config.h"
 #include "machine/machine.h"
 #include "machine/sysfs.h"
 
@@ -130,6 +131,7 @@ Result<std::vector<Disk>> scan_disks(const std::string& sys, const std::string& 
     const bool mmc_area = name.starts_with("mmcblk") && (name.contains("boot") || name.contains("rpmb"));
     if ((never && !(loop && with_loops)) || mmc_area) continue;
     Disk disk = describe_block_device(sys, dev, name);
+    if (!loop && is_signet_medium(name, sys, dev)) continue;
     if (disk.size == 0) continue;  // a card reader without a card, a loop without a file
     if (auto probed = probe_content(disk); !probed) {
       disk.content = DiskContent::foreign;

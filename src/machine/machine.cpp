@@ -27,6 +27,23 @@ Smbios read_smbios(const std::string& sys) {
   return smbios;
 }
 
+std::optional<Setting> Machine::setting(std::string_view name) const {
+  if (name == "network") {
+    if (const auto value = command_line.value("ip")) return Setting{*value, "ip="};
+  } else if (const auto value = command_line.signet(name)) {
+    return Setting{*value, "signet." + std::string(name)};
+  }
+  if (!local) return std::nullopt;
+  const auto at = local->values.find(std::string(name));
+  if (at == local->values.end()) return std::nullopt;
+  return Setting{at->second, local->source};
+}
+
+bool Machine::flag(std::string_view name) const {
+  const auto found = setting(name);
+  return found && (found->value.empty() || found->value == "1" || found->value == "yes" || found->value == "on" || found->value == "true");
+}
+
 Result<Machine> scan_machine() {
   Machine machine;
   machine.disks = TRY(scan_disks());

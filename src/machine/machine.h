@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "machine/local_config.h"
 
 namespace signet {
 
@@ -77,16 +78,29 @@ class KernelCommandLine {
   std::vector<std::pair<std::string, std::string>> words_;
 };
 
+/// A setting's value and where it was said: "signet.server", "local.cfg on /dev/sda3".
+struct Setting {
+  std::string value;
+  std::string source;
+};
+
 struct Machine {
   std::vector<Disk> disks;
   std::vector<Link> links;
   Smbios smbios;
   KernelCommandLine command_line;
+  std::optional<LocalConfig> local;
   std::uint64_t memory = 0;  // bytes
   bool efi = false;          // booted by UEFI firmware
+
+  /// signet.NAME of the kernel command line, else NAME of local.cfg. `network` is the kernel's own ip=.
+  std::optional<Setting> setting(std::string_view name) const;
+  /// True for a setting that is there and empty, 1, yes, on or true.
+  bool flag(std::string_view name) const;
 };
 
-/// Whole disks that an installer may consider: no partitions, loops (unless with_loops), ram, zram, CD, floppies, md or dm. Content is probed.
+/// Whole disks that an installer may consider: no partitions, loops (unless with_loops), ram, zram, CD, floppies, md or dm, and not Signet's own boot
+/// medium. Content is probed.
 Result<std::vector<Disk>> scan_disks(const std::string& sys = "/sys", const std::string& dev = "/dev", bool with_loops = false);
 
 /// A block device, or an image file that stands for a disk. `sector_size` is for files only.

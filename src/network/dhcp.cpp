@@ -1,12 +1,8 @@
-#include <arpa/inet.h>
-#include <net/if.h>
+// The race for a lease: every link that has a carrier asks, the first answer wins.
 #include <signal.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <format>
 #include <map>
 #include <thread>
@@ -14,6 +10,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "network/links.h"
 #include "network/network.h"
 
 namespace signet {
@@ -21,132 +18,194 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
+using std::chrono::seconds;
 
 constexpr auto poll_interval = milliseconds(20);
-constexpr auto tool_limit = std::chrono::seconds(10);
+constexpr auto boot_link_first = seconds(15);  // how long the others leave the first word to the link that BOOTIF names
+constexpr auto dhcp_first = seconds(5);        // how long an IPv6 address waits for a DHCP server to answer
 
-Result<> set_up(const std::string& interface) {
-  const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket) return fail_errno("open a socket");
-  ifreq request{};
-  std::strncpy(request.ifr_name, interface.c_str(), IFNAMSIZ - 1);
-  if (::ioctl(socket.get(), SIOCGIFFLAGS, &request) != 0) return fail_errno("read the flags of {}", interface);
-  if (request.ifr_flags & IFF_UP) return {};
-  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
-  if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) != 0) return fail_errno("set {} up", interface);
-  return {};
-}
-
-Result<> ip(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "ip");
-  TRY(run_checked({.arguments = std::move(arguments), .time_limit = tool_limit}));
-  return {};
-}
-
-Result<> configure_interface(const Lease& lease) {
-  const auto& interface = lease.interface;
-  TRY(ip({"addr", "flush", "dev", interface}));
-  if (const auto mtu = lease.variables.find("mtu"); mtu != lease.variables.end())
-    if (const auto bytes = parse_unsigned(mtu->second); bytes && *bytes >= 576 && *bytes <= 65535)
-      TRY(ip({"link", "set", interface, "mtu", mtu->second}));
-  TRY(ip({"addr", "add", std::format("{}/{}", lease.address, lease.prefix), "dev", interface}));
-  if (!lease.routers.empty()) {
-    const auto& router = lease.routers.front();
-    // A router outside the subnet (a /32 from a cloud) is reached over the link itself.
-    if (!ip({"route", "add", "default", "via", router, "dev", interface})) {
-      TRY(ip({"route", "add", router + "/32", "dev", interface}));
-      TRY(ip({"route", "add", "default", "via", router, "dev", interface}));
-    }
-  }
-  if (lease.dns.empty()) return {};
-  std::string resolv = "options timeout:2 attempts:2\n";
-  if (!lease.domain.empty()) resolv += "search " + lease.domain + "\n";
-  for (const auto& server : lease.dns) resolv += "nameserver " + server + "\n";
-  return write_file("/etc/resolv.conf", resolv);
-}
-
-// One link on its way to a lease.
+// What one link has done so far.
 struct Attempt {
-  std::optional<Child> client;
+  std::optional<Child> client, client6;
   Clock::time_point carrier_since;
+  std::optional<Clock::time_point> ipv6_since;
 };
 
-Result<Child> start_client(const std::string& interface, const std::string& state) {
-  // Four requests a second apart, a pause of two seconds, and again, for as long as it takes: a switch port may need 40 s to forward (IEEE 802.1D).
-  std::vector<std::string> arguments = {"udhcpc", "-f", "-i", interface, "-t", "4", "-T", "1", "-A", "2", "-V", "signet"};
-  const auto pid_file = std::format("{}/udhcpc.{}.pid", state, interface);
+std::string lease_file(const NetworkOptions& options, const std::string& interface, bool ipv6) {
+  return std::format("{}/lease{}.{}", options.state, ipv6 ? "6" : "", interface);
+}
+
+Result<Child> start_client(const std::string& interface, const std::string& state, bool ipv6) {
+  const char* program = ipv6 ? "udhcpc6" : "udhcpc";
+  const auto pid_file = std::format("{}/{}.{}.pid", state, program, interface);
   // One that an earlier attempt has left would renew a lease beside ours.
   if (const auto earlier = read_file(pid_file))
-    if (const auto pid = parse_unsigned(trim(*earlier)); pid && *pid > 1 && read_file(std::format("/proc/{}/comm", *pid)) == "udhcpc\n")
+    if (const auto pid = parse_unsigned(trim(*earlier));
+        pid && *pid > 1 && read_file(std::format("/proc/{}/comm", *pid)) == program + std::string("\n"))
       ::kill(static_cast<pid_t>(*pid), SIGTERM);
-  arguments.insert(arguments.end(), {"-p", pid_file});
-  for (const char* option : {"hostname", "domain", "mtu", "ntpsrv", "224"}) arguments.insert(arguments.end(), {"-O", option});
+  // Four requests a second apart, a pause of two seconds, and again, for as long as it takes: a switch port may need 40 s to forward (IEEE 802.1D).
+  std::vector<std::string> arguments = {program, "-f", "-i", interface, "-t", "4", "-T", "1", "-A", "2", "-p", pid_file};
+  if (!ipv6) {
+    arguments.insert(arguments.end(), {"-V", "signet"});
+    for (const char* option : {"hostname", "domain", "mtu", "ntpsrv", "tftp", "bootfile", "140", "141", "142", "143", "144", "209", "210", "224"})
+      arguments.insert(arguments.end(), {"-O", option});
+  } else {
+    arguments.insert(arguments.end(), {"-O", "bootfile_url"});
+  }
   return Child::start({.arguments = std::move(arguments), .environment = {"SIGNET_STATE=" + state}});
 }
 
-std::string waiting_text(const std::vector<Link>& links, const std::map<std::string, Attempt>& attempts, Clock::time_point now) {
-  if (links.empty()) return "no network interface found";
-  std::string text;
-  for (const auto& link : links) {
-    if (!text.empty()) text += "; ";
-    const auto attempt = attempts.find(link.name);
-    if (attempt == attempts.end() || !link.carrier)
-      text += std::format("{} ({}): no carrier", link.name, link.mac);
-    else
-      text += std::format("{} ({}): asking for {} s", link.name, link.mac,
-                          std::chrono::duration_cast<std::chrono::seconds>(now - attempt->second.carrier_since).count());
+class Race {
+ public:
+  Race(const NetworkOptions& options, Report& report) : options_(options), report_(report) {}
+
+  Result<Lease> run() {
+    deadline_ = started_ + options_.time_limit;
+    auto next_news = started_ + seconds(1);
+    [[maybe_unused]] const auto loopback = set_link_up("lo");
+    for (;;) {
+      for (auto& link : TRY(links())) {
+        TRY(set_link_up(link.name));
+        if (auto lease = TRY(step(link))) {
+          merge_rule(*lease);
+          TRY_WITHIN(configure_link(*lease), "configure " + link.name);
+          auto& winner = attempts_[link.name];
+          if (winner.client && !lease->ipv6) winner.client->release();
+          if (winner.client6 && lease->ipv6 && !lease->variables.empty()) winner.client6->release();
+          return *lease;
+        }
+      }
+      const auto now = Clock::now();
+      if (now >= deadline_) return give_up(now);
+      if (now >= next_news) {
+        report_.progress(0, std::nullopt, "waiting for a lease: " + waiting_text(now));
+        next_news = now + seconds(1);
+      }
+      std::this_thread::sleep_for(poll_interval);
+    }
   }
-  return text;
-}
+
+ private:
+  // The links that may bring a lease. A bond or VLAN whose links are not all there yet is waited for.
+  Result<std::vector<Link>> links() {
+    seen_.clear();
+    if (!options_.bonds.empty() || !options_.vlans.empty()) {
+      auto top = make_virtual_links(options_);
+      if (!top && top.error().kind() != ErrorKind::not_found) return std::unexpected(std::move(top).error());
+      missing_ = top ? "" : top.error().message();
+      if (top)
+        for (const auto& name : *top) seen_.push_back(describe_link(name));
+    } else {
+      seen_ = scan_links();
+    }
+    if (!options_.only_interface.empty()) std::erase_if(seen_, [&](const Link& link) { return link.name != options_.only_interface; });
+    return seen_;
+  }
+
+  bool may_ask(const Link& link) const {
+    if (options_.boot_mac.empty() || link.mac == options_.boot_mac || Clock::now() - started_ >= boot_link_first) return true;
+    return std::ranges::none_of(seen_, [&](const Link& each) { return each.mac == options_.boot_mac; });
+  }
+
+  Result<std::optional<Lease>> step(const Link& link) {
+    auto& attempt = attempts_[link.name];
+    if (!link.carrier || !may_ask(link)) return std::optional<Lease>();
+    if (attempt.carrier_since == Clock::time_point()) attempt.carrier_since = Clock::now();
+    const auto autoconf = options_.address.autoconf;
+    if (autoconf == Autoconf::none) {
+      auto lease = options_.address.fixed;
+      lease.interface = link.name;
+      lease.ipv6 = lease.address.contains(':');
+      return std::optional(std::move(lease));
+    }
+    if (autoconf != Autoconf::ipv6) {
+      TRY(keep_asking(link, attempt.client, false));
+      if (auto lease = lease_of(link, attempt.client, false)) return lease;
+    }
+    if (autoconf != Autoconf::dhcp4) return step_ipv6(link, attempt);
+    return std::optional<Lease>();
+  }
+
+  Result<std::optional<Lease>> step_ipv6(const Link& link, Attempt& attempt) {
+    const auto now = Clock::now();
+    TRY(keep_asking(link, attempt.client6, true));
+    auto lease = lease_of(link, attempt.client6, true);
+    const bool leased = lease.has_value();
+    if (!lease) lease = autoconfigured_address(link.name);
+    if (!lease) return lease;
+    if (!attempt.ipv6_since) attempt.ipv6_since = now;
+    // DHCPv6 may yet tell a name server, and DHCP everything.
+    const bool only_ipv6 = options_.address.autoconf == Autoconf::ipv6;
+    const auto patience = only_ipv6 && leased ? seconds(0) : dhcp_first;
+    if (now - *attempt.ipv6_since < patience) return std::optional<Lease>();
+    return lease;
+  }
+
+  Result<> keep_asking(const Link& link, std::optional<Child>& client, bool ipv6) {
+    if (client && client->running()) return {};
+    const bool first = !client;
+    ::unlink(lease_file(options_, link.name, ipv6).c_str());
+    client = TRY(start_client(link.name, options_.state, ipv6));  // the first, or another for one that died
+    if (first && !ipv6)
+      report_.log("{} ({}, {}): link is up, asking for a lease", link.name, link.mac, link.driver.empty() ? "virtual" : link.driver);
+    return {};
+  }
+
+  std::optional<Lease> lease_of(const Link& link, const std::optional<Child>& client, bool ipv6) {
+    const auto path = lease_file(options_, link.name, ipv6);
+    const auto text = read_file(path);
+    if (!text || !client) return std::nullopt;
+    auto lease = parse_lease(*text, link.name);
+    if (lease) return std::move(*lease);
+    report_.log("{}; asking again", lease.error().message());
+    ::unlink(path.c_str());
+    return std::nullopt;
+  }
+
+  // What ip= says wins over what the lease says.
+  void merge_rule(Lease& lease) const {
+    const auto& fixed = options_.address.fixed;
+    if (!fixed.host_name.empty()) lease.host_name = fixed.host_name;
+    if (!fixed.next_server.empty()) lease.next_server = fixed.next_server;
+    if (!fixed.dns.empty()) lease.dns = fixed.dns;
+    if (!fixed.ntp.empty()) lease.ntp = fixed.ntp;
+  }
+
+  std::string waiting_text(Clock::time_point now) const {
+    std::string text = missing_;
+    for (const auto& link : seen_) {
+      if (!text.empty()) text += "; ";
+      const auto attempt = attempts_.find(link.name);
+      if (attempt == attempts_.end() || !link.carrier)
+        text += std::format("{} ({}): no carrier", link.name, link.mac);
+      else if (attempt->second.carrier_since == Clock::time_point())
+        text += std::format("{} ({}): leaves the first word to {}", link.name, link.mac, options_.boot_mac);
+      else
+        text += std::format("{} ({}): asking for {} s", link.name, link.mac,
+                            std::chrono::duration_cast<seconds>(now - attempt->second.carrier_since).count());
+    }
+    if (!text.empty()) return text;
+    return options_.only_interface.empty() ? "no network interface found"
+                                           : std::format("there is no interface {}", printable(options_.only_interface));
+  }
+
+  std::unexpected<Error> give_up(Clock::time_point now) const {
+    return std::unexpected(
+        Error(ErrorKind::network, std::format("no DHCP lease after {} s: {}", options_.time_limit.count(), waiting_text(now)))
+            .advise("check the cable, the switch port and the DHCP server, or give an address by ip=; docs/booting.md has the cards "
+                    "that each kernel drives"));
+  }
+
+  const NetworkOptions& options_;
+  Report& report_;
+  Clock::time_point started_ = Clock::now(), deadline_;
+  std::map<std::string, Attempt> attempts_;
+  std::vector<Link> seen_;
+  std::string missing_;
+};
 
 }  // namespace
 
-Result<Lease> acquire_lease(const NetworkOptions& options, Report& report) {
-  const auto started = Clock::now();
-  const auto deadline = started + options.time_limit;
-  std::map<std::string, Attempt> attempts;
-  auto next_news = started + std::chrono::seconds(1);
-  [[maybe_unused]] const auto loopback = set_up("lo");
-
-  for (;;) {
-    auto links = scan_links();
-    if (!options.only_interface.empty()) std::erase_if(links, [&](const Link& link) { return link.name != options.only_interface; });
-    for (const auto& link : links) {
-      TRY(set_up(link.name));
-      auto& attempt = attempts[link.name];
-      if (link.carrier && !attempt.client) {
-        ::unlink(std::format("{}/lease.{}", options.state, link.name).c_str());
-        attempt.carrier_since = Clock::now();
-        attempt.client = TRY(start_client(link.name, options.state));
-        report.log("{} ({}, {}): link is up, asking for a lease", link.name, link.mac, link.driver);
-      } else if (attempt.client && !attempt.client->running()) {
-        attempt.client.reset();  // it died; the next round starts another
-      }
-      const auto text = read_file(std::format("{}/lease.{}", options.state, link.name));
-      if (!text || !attempt.client) continue;
-      auto lease = parse_lease(*text, link.name);
-      if (!lease) {
-        report.log("{}", lease.error().message());
-        ::unlink(std::format("{}/lease.{}", options.state, link.name).c_str());
-        continue;
-      }
-      TRY_WITHIN(configure_interface(*lease), "configure " + link.name);
-      attempt.client->release();
-      return lease;
-    }
-
-    const auto now = Clock::now();
-    if (now >= deadline) {
-      auto where = waiting_text(links, attempts, now);
-      return std::unexpected(Error(ErrorKind::network, std::format("no DHCP lease after {} s: {}", options.time_limit.count(), where))
-                                 .advise("check the cable, the switch port and the DHCP server; this kernel drives virtio, e1000 and e1000e cards"));
-    }
-    if (now >= next_news) {
-      report.progress(0, std::nullopt, "waiting for a lease: " + waiting_text(links, attempts, now));
-      next_news = now + std::chrono::seconds(1);
-    }
-    std::this_thread::sleep_for(poll_interval);
-  }
-}
+Result<Lease> acquire_lease(const NetworkOptions& options, Report& report) { return Race(options, report).run(); }
 
 }  // namespace signet

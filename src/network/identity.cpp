@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <format>
+#include <memory>
 
 #include "base/text.h"
 #include "network/network.h"
@@ -11,14 +12,15 @@
 namespace signet {
 namespace {
 
-// The name that DNS has for an IPv4 address (a PTR record), or nothing.
+// The name that DNS has for an address (a PTR record), or nothing.
 std::string reverse_dns(const std::string& address) {
-  sockaddr_in socket_address{};
-  socket_address.sin_family = AF_INET;
-  if (::inet_pton(AF_INET, address.c_str(), &socket_address.sin_addr) != 1) return {};
+  addrinfo hints{};
+  hints.ai_flags = AI_NUMERICHOST;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(address.c_str(), nullptr, &hints, &found) != 0) return {};
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> list(found, ::freeaddrinfo);
   char name[NI_MAXHOST];
-  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&socket_address), sizeof socket_address, name, sizeof name, nullptr, 0, NI_NAMEREQD) != 0)
-    return {};
+  if (::getnameinfo(list->ai_addr, list->ai_addrlen, name, sizeof name, nullptr, 0, NI_NAMEREQD) != 0) return {};
   return to_lower(name);
 }
 
@@ -38,41 +40,81 @@ std::string hex_address(const std::string& address) {
   return std::format("{:08X}", ntohl(binary.s_addr));
 }
 
+// ROCKS' way: what DHCP calls the boot file is the profile, as a URL or on next-server.
+bool is_profile_path(std::string_view path) {
+  const auto bare = path.substr(0, path.find('?'));
+  return bare.ends_with(".toml") || bare.ends_with(".sh") || bare.ends_with(".cgi");
+}
+
+std::string on_server(const std::string& server, const std::string& path) {
+  if (path.contains("://") || path.empty()) return path;
+  if (server.empty()) return {};
+  return "http://" + server + (path.starts_with('/') ? "" : "/") + path;
+}
+
 }  // namespace
+
+std::string Identity::full_name() const {
+  if (host_name.empty() || host_name.contains('.') || domain.empty()) return host_name;
+  return host_name + "." + domain;
+}
 
 Identity identify(const Machine& machine, const std::optional<Lease>& lease) {
   Identity identity;
   identity.uuid = machine.smbios.uuid;
-  const auto& line = machine.command_line;
-  if (lease) {
-    identity.address = lease->address;
-    for (const auto& link : machine.links)
-      if (link.name == lease->interface) identity.mac = link.mac;
+  const Lease none;
+  const auto& known = lease ? *lease : none;
+  identity.address = known.address;
+  identity.domain = known.domain;
+  for (const auto& link : machine.links) {
+    if (link.name == known.interface) identity.mac = link.mac;
+    identity.macs.push_back(link.name + " " + link.mac);
   }
-
-  const auto take_server = [&](std::string text, const char* source) {
-    if (identity.server) return;
-    if (auto uri = server_uri(std::move(text))) {
-      identity.server = std::move(uri);
-      identity.server_source = source;
-    }
+  const auto note = [&](const char* wanted, std::string source, std::string value, bool won) {
+    identity.clues.push_back({wanted, std::move(source), std::move(value), won});
   };
-  take_server(line.signet("server").value_or(""), "signet.server");
-  if (lease) {
-    take_server(lease->signet_url, "DHCP option 224");
-    if (!lease->next_server.empty()) take_server("http://" + lease->next_server + "/signet/", "DHCP next-server");
-  }
 
-  const auto take_name = [&](const std::string& name, const char* source) {
-    if (!identity.host_name.empty() || name.empty()) return;
+  const auto take_server = [&](std::string text, std::string source) {
+    const auto uri = server_uri(text);
+    const bool won = uri && !identity.server;
+    note("server", source, uri ? uri->display() : printable(text), won);
+    if (!won) return;
+    identity.server = uri;
+    identity.server_source = std::move(source);
+  };
+  const auto setting = [&](const char* name) { return machine.setting(name).value_or(Setting{"", std::string("signet.") + name}); };
+  const auto signet_tree = [](const std::string& server) { return server.empty() ? std::string() : "http://" + server + "/signet/"; };
+  take_server(setting("server").value, setting("server").source);
+  take_server(known.signet_url, "DHCP option 224");
+  take_server(known.image_server.contains("://") ? known.image_server : signet_tree(known.image_server), "DHCP option 140");
+  take_server(known.path_prefix.contains("://") ? known.path_prefix : "", "DHCP option 210");
+  take_server(signet_tree(known.next_server), known.variables.empty() ? "ip=" : "DHCP next-server");
+  take_server(signet_tree(known.tftp_server), "DHCP option 66");
+
+  const auto take_profile = [&](const std::string& text, std::string source) {
+    auto uri = text.empty() ? std::optional<Uri>()
+                            : parse_uri(text).transform([](Uri each) { return std::optional(std::move(each)); }).value_or(std::nullopt);
+    const bool won = uri && !identity.profile;
+    note("profile", source, uri ? uri->display() : printable(text), won);
+    if (!won) return;
+    identity.profile = std::move(uri);
+    identity.profile_source = std::move(source);
+  };
+  take_profile(setting("profile").value, setting("profile").source);
+  const auto& boot_server = known.next_server.empty() ? known.tftp_server : known.next_server;
+  take_profile(is_profile_path(known.configuration_file) ? on_server(boot_server, known.configuration_file) : "", "DHCP option 209");
+  take_profile(is_profile_path(known.boot_file) ? on_server(boot_server, known.boot_file) : "", known.ipv6 ? "DHCPv6 option 59" : "DHCP boot file");
+
+  const auto take_name = [&](const std::string& name, std::string source) {
+    const bool won = identity.host_name.empty() && !name.empty();
+    note("host", source, printable(name), won);
+    if (!won) return;
     identity.host_name = to_lower(name);
-    identity.host_name_source = source;
+    identity.host_name_source = std::move(source);
   };
-  take_name(line.signet("host").value_or(""), "signet.host");
-  if (lease) {
-    take_name(lease->host_name, "DHCP option 12");
-    if (identity.host_name.empty() && !lease->dns.empty()) take_name(reverse_dns(lease->address), "reverse DNS");
-  }
+  take_name(setting("host").value, setting("host").source);
+  take_name(known.host_name, known.variables.empty() ? "ip=" : "DHCP option 12");
+  if (identity.host_name.empty()) take_name(known.dns.empty() ? std::string() : reverse_dns(known.address), "reverse DNS");
   return identity;
 }
 
@@ -97,6 +139,7 @@ std::vector<std::string> lookup_candidates(const Identity& identity) {
     add(std::move(dashed));
   }
   const std::string short_name = identity.host_name.substr(0, identity.host_name.find('.'));
+  add(identity.full_name());
   add(identity.host_name);
   add(short_name);
   add(base_name(short_name));

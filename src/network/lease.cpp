@@ -1,3 +1,5 @@
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <bit>
 
@@ -53,6 +55,11 @@ bool is_ipv4(std::string_view text) {
          std::ranges::all_of(parts, [](std::string_view part) { return part.size() <= 3 && parse_unsigned(part).value_or(256) < 256; });
 }
 
+bool is_ipv6(const std::string& text) {
+  in6_addr binary{};
+  return ::inet_pton(AF_INET6, text.c_str(), &binary) == 1;
+}
+
 // Bits of a netmask such as 255.255.255.0.
 std::optional<unsigned> mask_bits(std::string_view mask) {
   if (!is_ipv4(mask)) return std::nullopt;
@@ -92,6 +99,16 @@ Result<Lease> parse_lease(std::string_view text, const std::string& interface) {
     return list;
   };
 
+  if (const auto ipv6 = variable("ipv6"); is_ipv6(ipv6)) {
+    lease.ipv6 = true;
+    lease.address = ipv6;
+    lease.prefix = 128;
+    lease.dns = words(variable("dns"));
+    std::erase_if(lease.dns, [](const std::string& word) { return !is_ipv6(word); });
+    lease.domain = host_name_or_nothing(variable("search"));
+    lease.boot_file = printable(variable("bootfile_url"));
+    return lease;
+  }
   lease.address = variable("ip");
   if (!is_ipv4(lease.address)) return fail(ErrorKind::network, "the lease on {} has no usable address: `{}`", interface, printable(lease.address));
   if (const auto bits = parse_unsigned(variable("mask")); bits && *bits <= 32)
@@ -103,7 +120,13 @@ Result<Lease> parse_lease(std::string_view text, const std::string& interface) {
   lease.domain = host_name_or_nothing(variable("domain"));
   lease.host_name = host_name_or_nothing(variable("hostname"));
   if (const auto next = variable("siaddr"); is_ipv4(next) && next != "0.0.0.0") lease.next_server = next;
-  lease.boot_file = variable("boot_file");
+  const auto text_option = [&](const char* name) { return printable(from_hex(variable(name)).value_or("")); };
+  lease.boot_file = variable("bootfile").empty() ? variable("boot_file") : variable("bootfile");
+  lease.tftp_server = host_name_or_nothing(variable("tftp"));
+  lease.ntp = addresses("ntpsrv");
+  lease.configuration_file = text_option("opt209");
+  lease.path_prefix = text_option("opt210");
+  lease.image_server = text_option("opt140");
   lease.signet_url = from_hex(variable("opt224")).value_or("");
   lease.seconds = static_cast<unsigned>(std::min<std::uint64_t>(parse_unsigned(variable("lease")).value_or(0), UINT32_MAX));
   return lease;

@@ -103,6 +103,7 @@ std::string to_json(const Plan& plan) {
   add(root.get(), "image_sha256", text(plan.image_sha256));
   if (plan.image_size) add(root.get(), "image_size", number(*plan.image_size));
   add(root.get(), "grub", json_boolean(plan.boot_loader == BootLoader::grub));
+  add(root.get(), "efi", json_boolean(plan.firmware == Firmware::efi));
   add(root.get(), "boot_disk", text(plan.boot_disk));
   const std::unique_ptr<char, decltype(&std::free)> written(json_dumps(root.get(), JSON_INDENT(2)), std::free);
   return written ? std::string(written.get()) + "\n" : std::string();
@@ -134,6 +135,7 @@ Result<Plan> plan_from_json(std::string_view saved) {
   plan.image_sha256 = string_of(root.get(), "image_sha256");
   if (json_object_get(root.get(), "image_size")) plan.image_size = number_of(root.get(), "image_size");
   plan.boot_loader = flag_of(root.get(), "grub") ? BootLoader::grub : BootLoader::none;
+  plan.firmware = flag_of(root.get(), "efi") ? Firmware::efi : Firmware::bios;
   plan.boot_disk = string_of(root.get(), "boot_disk");
   return plan;
 }

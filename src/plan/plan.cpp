@@ -134,30 +134,26 @@ class Planner {
   }
 
   void plan_boot_loader() {
-    auto wanted = inputs_.profile.configure.boot_loader;
     const auto* disk = boot_disk();
-    if (!disk) {
-      plan_.boot_loader = BootLoader::none;
-      return;
-    }
+    const auto wanted = inputs_.profile.configure.boot_loader;
+    plan_.boot_loader = BootLoader::none;
+    if (!disk || wanted == BootLoader::none) return;
     const bool embeds =
         disk->table == TableType::mbr || std::ranges::any_of(disk->partitions, [](const auto& each) { return each.type == PartitionType::bios; });
-    if (wanted == BootLoader::automatic) wanted = inputs_.machine.efi || !embeds ? BootLoader::none : BootLoader::grub;
-    if (wanted == BootLoader::none && inputs_.profile.configure.boot_loader == BootLoader::automatic) {
-      if (inputs_.machine.efi)
-        refuse(
-            "this machine was started by UEFI firmware, and this version of Signet installs GRUB for BIOS only; start it in BIOS (CSM) mode, or set "
-            "configure.boot_loader = \"none\"");
-      else
-        refuse(
-            std::format("disk `{}`: GRUB needs a partition of type \"bios\" (1 MiB) on a GPT disk to start by BIOS; add one, or set "
-                        "configure.boot_loader = \"none\"",
-                        disk->id));
-    }
-    if (wanted == BootLoader::grub && !embeds)
-      refuse(std::format("disk `{}`: configure.boot_loader = \"grub\" needs a partition of type \"bios\" (1 MiB) on a GPT disk", disk->id));
-    plan_.boot_loader = wanted;
-    if (wanted == BootLoader::grub) plan_.boot_disk = disk->disk.path;
+    const bool efi = disk->disk.is_file ? !embeds : inputs_.machine.efi;
+    plan_.boot_loader = BootLoader::grub;
+    plan_.firmware = efi ? Firmware::efi : Firmware::bios;
+    plan_.boot_disk = disk->disk.path;
+    if (efi && !plan_.esp())
+      refuse(
+          std::format("disk `{}`: UEFI starts a system from a mounted partition of type \"esp\", as in {{ name = \"esp\", size = \"64MiB\", type = "
+                      "\"esp\", format = \"vfat\", mount = \"/boot/efi\" }}; add one, or set configure.boot_loader = \"none\"",
+                      disk->id));
+    if (!efi && !embeds)
+      refuse(
+          std::format("disk `{}`: GRUB needs a partition of type \"bios\" (1 MiB) on a GPT disk to start by BIOS; add one, or set "
+                      "configure.boot_loader = \"none\"",
+                      disk->id));
   }
 
   const PlanInputs& inputs_;
@@ -175,6 +171,14 @@ std::vector<const PlannedPartition*> Plan::mounts() const {
   // A parent's path is a prefix of its children's, so it sorts before them.
   std::ranges::stable_sort(found, {}, [](const PlannedPartition* partition) { return partition->mount; });
   return found;
+}
+
+const PlannedPartition* Plan::esp() const {
+  for (const auto& planned : disks)
+    if (planned.disk.path == boot_disk && planned.table == TableType::gpt)
+      for (const auto& partition : planned.partitions)
+        if (partition.type == PartitionType::esp && partition.format == FormatType::vfat && !partition.mount.empty()) return &partition;
+  return nullptr;
 }
 
 namespace {
@@ -213,7 +217,8 @@ std::string Plan::text() const {
     const auto uri = parse_uri(image_source);
     text += std::format("image: {}{}\n", uri ? uri->display() : image_source, image_size ? ", " + format_size(*image_size) : "");
   }
-  text += boot_disk.empty() ? "boot loader: none" : "boot loader: GRUB for BIOS on " + boot_disk;
+  text +=
+      boot_disk.empty() ? "boot loader: none" : std::format("boot loader: GRUB for {} on {}", firmware == Firmware::efi ? "UEFI" : "BIOS", boot_disk);
   return text;
 }
 

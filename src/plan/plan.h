@@ -38,16 +38,23 @@ struct PlannedDisk {
   std::vector<PlannedPartition> partitions;
 };
 
+/// What starts the installed system. A machine that UEFI started is installed for UEFI. An image file, which has no firmware, is made for BIOS if its
+/// table has room for that, else for UEFI.
+enum class Firmware { bios, efi };
+
 struct Plan {
   std::vector<PlannedDisk> disks;
   std::string image_source;
   std::string image_sha256;
   std::optional<std::uint64_t> image_size;         // bytes as stored, if the server says
   BootLoader boot_loader = BootLoader::automatic;  // automatic is resolved: grub or none
+  Firmware firmware = Firmware::bios;              // what the boot loader is for
   std::string boot_disk;                           // path of the disk that the boot loader goes to; empty with none
 
   /// Partitions with a mount point, parents before children ("/" before "/boot" before "/boot/efi").
   std::vector<const PlannedPartition*> mounts() const;
+  /// The EFI system partition that the boot loader goes to: type esp, mounted, on the boot disk. Null if there is none.
+  const PlannedPartition* esp() const;
   /// What would happen, for a person at a console: a table per disk, the image, the boot loader.
   std::string text() const;
 };
@@ -64,8 +71,8 @@ struct PlanInputs {
 /// Refuses when: a rule matches no disk or more than one (each candidate is listed with why it did or did not match); two rules take the same disk; a
 /// disk is read-only or in use; the wipe rule forbids; partitions do not fit (says how much is missing); a file system is smaller or larger than it
 /// can be; "rest" stands twice on a disk, or a name; no partition mounts "/"; two mount the same place; MBR with more than 4 partitions, GPT with
-/// more than 128; the image as stored cannot fit; GRUB for BIOS on GPT without a `bios` partition; UEFI firmware with boot_loader = "automatic" (this
-/// version installs GRUB for BIOS only, and says so rather than leave a machine that does not start).
+/// more than 128; the image as stored cannot fit; GRUB for BIOS on GPT without a `bios` partition; GRUB for UEFI without a mounted vfat partition of
+/// type `esp` on a GPT disk.
 Result<Plan> make_plan(const PlanInputs& inputs);
 
 /// The plan as JSON (all that the stages after `plan` need; not what the disk looked like), and back.

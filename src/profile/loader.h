@@ -4,8 +4,8 @@
 #include <optional>
 #include <string_view>
 
+#include "base/toml.h"
 #include "profile/profile.h"
-#include "profile/toml.h"
 
 namespace signet {
 

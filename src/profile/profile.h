@@ -139,7 +139,14 @@ enum class FinishAction { reboot, poweroff, halt, kexec, shell, beep };
 std::string_view to_string(FinishAction action);
 std::optional<FinishAction> parse_finish_action(std::string_view text);
 
+/// Where UEFI's BootOrder puts the installed system (UEFI 2.10 §3.1.2). BIOS has nothing like it.
+enum class BootOrder {
+  disk_first,  // before everything else
+  keep,        // behind what is there: the network stays first, and the disk comes next once (BootNext)
+};
+
 struct FinishRule {
+  BootOrder boot_order = BootOrder::disk_first;
   FinishAction on_success = FinishAction::reboot;
   FinishAction on_failure = FinishAction::shell;
 };

@@ -133,10 +133,11 @@ HooksRule Reader::read_hooks(const toml::table& table) {
 }
 
 FinishRule Reader::read_finish(const toml::table& table) {
-  Section section(table, "finish", {"on_success", "on_failure"}, diagnostics_);
+  Section section(table, "finish", {"on_success", "on_failure", "boot_order"}, diagnostics_);
   FinishRule rule;
   rule.on_success = section.word("on_success", action_words).value_or(FinishAction::reboot);
   rule.on_failure = section.word("on_failure", action_words).value_or(FinishAction::shell);
+  rule.boot_order = section.word("boot_order", boot_order_words).value_or(BootOrder::disk_first);
   return rule;
 }
 

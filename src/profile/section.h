@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/text.h"
+#include "base/toml.h"
 #include "profile/profile.h"
-#include "profile/toml.h"
 #include "profile/words.h"
 
 namespace signet {

@@ -127,6 +127,7 @@ std::string to_toml(const Profile& profile) {
   Block finish("[finish]");
   finish.add("on_success", quoted(to_string(profile.finish.on_success)));
   finish.add("on_failure", quoted(to_string(profile.finish.on_failure)));
+  if (profile.finish.boot_order != BootOrder::disk_first) finish.add("boot_order", quoted(word_of(boot_order_words, profile.finish.boot_order)));
   return text + finish.str();
 }
 

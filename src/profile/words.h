@@ -39,6 +39,8 @@ inline constexpr Words<FinishAction, 6> action_words = {{{"reboot", FinishAction
                                                          {"shell", FinishAction::shell},
                                                          {"beep", FinishAction::beep}}};
 
+inline constexpr Words<BootOrder, 2> boot_order_words = {{{"disk-first", BootOrder::disk_first}, {"keep", BootOrder::keep}}};
+
 template <class Enum, std::size_t size>
 constexpr std::string_view word_of(const Words<Enum, size>& words, Enum value) {
   for (const auto& [word, meaning] : words)

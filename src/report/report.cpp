@@ -39,6 +39,11 @@ void Report::set_identity(std::string host, std::string id) {
   id_ = std::move(id);
 }
 
+void Report::flush() {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& sink : sinks_) sink->flush();
+}
+
 void Report::add(std::unique_ptr<Sink> sink) {
   const std::scoped_lock lock(mutex_);
   sinks_.push_back(std::move(sink));

@@ -37,6 +37,8 @@ class Sink {
  public:
   virtual ~Sink() = default;
   virtual void take(const Event& event) = 0;
+  /// Hands on what it still holds; bounded in time.
+  virtual void flush() {}
 };
 
 /// Hands events to its sinks in order; may be used from several threads.
@@ -45,6 +47,8 @@ class Report {
   /// `host` and `id` (SMBIOS UUID) go into every JSON line as soon as they are known.
   void set_identity(std::string host, std::string id);
   void add(std::unique_ptr<Sink> sink);
+  /// Asks every sink to hand on what it still holds: before the machine restarts.
+  void flush();
 
   void start(std::string_view stage, std::string_view message = {});
   /// At most ten a second reach the sinks; the rest are dropped.
@@ -92,6 +96,9 @@ Result<std::unique_ptr<Sink>> json_lines_sink(const std::string& path, const Rep
 /// Lines for people on the consoles at `paths` ("/dev/ttyS0", "/dev/tty0"), or on standard error when there are none. A terminal that can move its
 /// cursor gets one progress line redrawn in place; a serial line or a file gets a new line every few seconds.
 std::unique_ptr<Sink> console_sink(const std::vector<std::string>& paths);
+
+/// Messages to a syslog server, "HOST", "HOST:PORT" or "[IPv6]:PORT" (RFC 5424 over UDP, facility local0): everything but progress.
+Result<std::unique_ptr<Sink>> syslog_sink(std::string_view server, const Report& report);
 
 /// An event as its JSON line, without the newline.
 std::string to_json(const Event& event, std::string_view host, std::string_view id);

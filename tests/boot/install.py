@@ -53,11 +53,11 @@ def start(disk, host):
 
         check(run("hostname")[0] == host, f"the system calls itself {host}")
         check(run("timeout 120 systemctl is-system-running --wait")[0] == "running", "systemd says that it is running")
-        check(run("findmnt --verify >/dev/null; findmnt -no SOURCE,FSTYPE /")[0].split() == ["/dev/vda3", "ext4"], "the root file system is the planned one")
+        check(run("findmnt --verify >/dev/null; findmnt -no SOURCE,FSTYPE /")[0].split() == ["/dev/vda4", "ext4"], "the root file system is the planned one")
         check(re.fullmatch("[0-9a-f]{32}", run("cat /etc/machine-id")[0]), "there is a machine-id")
         check(run("ls /etc/ssh/ssh_host_*_key | wc -l")[0] == "3", "there are three SSH host keys")
         check("root=UUID=" in run("cat /proc/cmdline")[0], "the kernel finds its root by UUID")
-        check(run("swapon --show=NAME --noheadings")[0] == "/dev/vda2", "the swap partition is in use")
+        check(run("swapon --show=NAME --noheadings")[0] == "/dev/vda3", "the swap partition is in use")
         check("10.0.2.15" in run("ip -4 -o addr show scope global")[0], "the network is up")
         events = run("cat /var/log/signet/events.jsonl")[0].splitlines()
         stages = {event["stage"] for event in map(json.loads, events)}

@@ -320,7 +320,10 @@ TEST_CASE("without a way to start, nothing is installed") {
   CHECK(each.plan()->boot_loader == BootLoader::none);
   Case efi;
   efi.machine.efi = true;
-  CHECK(efi.refusal().contains("UEFI"));
+  CHECK(efi.refusal().contains("UEFI starts a system from a mounted partition of type \"esp\""));
+  efi.rule().partitions.push_back(partition("esp", bytes(64 * MiB), FormatType::vfat, "/boot/efi", PartitionType::esp));
+  CHECK(efi.plan()->firmware == Firmware::efi);
+  CHECK(efi.plan()->text().contains("GRUB for UEFI"));
 }
 
 TEST_CASE("a plan survives being saved") {

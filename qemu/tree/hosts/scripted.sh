@@ -3,6 +3,7 @@
 set -e
 signet-agent partition --match 'transport=virtio,size=>=2GiB' --wipe signet --table gpt \
   --partition name=bios,size=1MiB,type=bios \
+  --partition name=esp,size=64MiB,type=esp,format=vfat,mount=/boot/efi \
   --partition name=swap,size=256MiB,type=swap,format=swap \
   --partition name=root,size=rest,format=ext4,label=root,mount=/
 signet-agent format

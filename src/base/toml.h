@@ -1,4 +1,4 @@
-// toml++ as this room uses it: header only, no exceptions, no formatters.
+// toml++ as Signet uses it: header only, no exceptions, no formatters.
 #pragma once
 
 #define TOML_EXCEPTIONS 0

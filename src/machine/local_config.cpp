@@ -1,0 +1,140 @@
+#include "machine/local_config.h"
+
+#include <blkid/blkid.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <format>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "base/toml.h"
+#include "machine/sysfs.h"
+
+namespace signet {
+namespace {
+
+constexpr std::string_view settings[] = {"server", "profile", "host",   "iface",   "trust",   "break",  "debug",   "on-success", "on-failure",
+                                         "sshd",   "report",  "rescue", "network", "console", "syslog", "retries", "medium"};
+
+std::optional<std::string> text_of(const toml::node& node) {
+  if (const auto text = node.value_exact<std::string>()) return text;
+  if (const auto flag = node.value_exact<bool>()) return *flag ? "1" : "0";
+  if (const auto number = node.value_exact<std::int64_t>()) return std::to_string(*number);
+  const auto* list = node.as_array();
+  if (!list) return std::nullopt;
+  std::string joined;
+  for (const auto& each : *list) {
+    const auto text = each.value_exact<std::string>();
+    if (!text) return std::nullopt;
+    joined += (joined.empty() ? "" : " ") + *text;
+  }
+  return joined;
+}
+
+// Names of whole disks and their partitions, as in /dev.
+std::vector<std::string> block_devices(const std::string& sys) {
+  std::vector<std::string> found;
+  for (const auto& disk : sysfs::names(sys + "/block")) {
+    if (disk.starts_with("ram") || disk.starts_with("zram") || disk.starts_with("fd")) continue;
+    if (disk.starts_with("loop") && sysfs::number(sys + "/block/" + disk + "/size") == 0) continue;
+    found.push_back(disk);
+    for (const auto& part : sysfs::names(sys + "/block/" + disk))
+      if (part.starts_with(disk)) found.push_back(part);
+  }
+  return found;
+}
+
+Result<std::optional<std::string>> read_from(const std::string& device, const std::string& scratch) {
+  ::mkdir(scratch.c_str(), 0700);
+  bool mounted = false;
+  for (const char* type : {"vfat", "iso9660", "ext4", "squashfs"})
+    if (::mount(device.c_str(), scratch.c_str(), type, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0) {
+      mounted = true;
+      break;
+    }
+  if (!mounted) return fail_errno("mount {}", device);
+  const auto text = read_file(scratch + "/local.cfg", 1 << 20);
+  ::umount2(scratch.c_str(), MNT_DETACH);
+  if (text) return std::optional(*text);
+  if (text.error().kind() == ErrorKind::not_found) return std::optional<std::string>();
+  return std::unexpected(text.error());
+}
+
+}  // namespace
+
+std::span<const std::string_view> known_settings() { return settings; }
+
+Result<LocalConfig> parse_local_config(std::string_view text, std::string source) {
+  LocalConfig config;
+  config.source = std::move(source);
+  for (std::size_t at = 0; at < text.size(); ++at)
+    if (text[at] == '\0') return fail(ErrorKind::invalid, "{}: it has a zero byte, so it is not a text", config.source);
+  const auto parsed = toml::parse(text, config.source);
+  if (!parsed) {
+    const auto& at = parsed.error().source().begin;
+    return fail(ErrorKind::invalid, "{}:{}:{}: this is not TOML: {}", config.source, at.line, at.column, printable(parsed.error().description()));
+  }
+  std::string mistakes;
+  for (const auto& [key, node] : parsed.table()) {
+    const auto complain = [&](std::string_view why) {
+      mistakes += std::format("{}{}:{}:{}: {}", mistakes.empty() ? "" : "\n", config.source, key.source().begin.line, key.source().begin.column, why);
+    };
+    auto name = std::string(key.str());
+    std::ranges::replace(name, '_', '-');
+    if (std::ranges::find(settings, name) == std::end(settings)) {
+      const auto near = nearest(name, settings);
+      complain(std::format("unknown key `{}`{}", printable(name), near ? "; did you mean `" + *near + "`?" : ""));
+    } else if (auto value = text_of(node)) {
+      config.values[name] = std::move(*value);
+    } else {
+      complain(std::format("`{}` must be a text, a number, true or false, or a list of texts", name));
+    }
+  }
+  if (!mistakes.empty()) return fail(ErrorKind::invalid, "{}", mistakes);
+  return config;
+}
+
+std::string label_of(const std::string& device) {
+  const std::unique_ptr<blkid_struct_probe, decltype(&blkid_free_probe)> probe(blkid_new_probe_from_filename(device.c_str()), blkid_free_probe);
+  if (!probe) return {};
+  blkid_probe_enable_superblocks(probe.get(), 1);
+  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_LABEL);
+  const char* label = nullptr;
+  if (blkid_do_safeprobe(probe.get()) != 0 || blkid_probe_lookup_value(probe.get(), "LABEL", &label, nullptr) != 0 || !label) return {};
+  return label;
+}
+
+bool is_signet_medium(const std::string& name, const std::string& sys, const std::string& dev) {
+  for (const auto& device : block_devices(sys))
+    if (device.starts_with(name) && (device == name || sysfs::exists(sys + "/block/" + name + "/" + device)))
+      if (const auto label = label_of(dev + "/" + device); label == config_label || label == medium_label) return true;
+  return false;
+}
+
+Result<std::optional<LocalConfig>> find_local_config(std::chrono::seconds wait, const std::function<void()>& waiting, const std::string& scratch) {
+  const auto deadline = std::chrono::steady_clock::now() + wait;
+  for (bool told = false;; told = true) {
+    bool medium = false;
+    const auto devices = block_devices("/sys");
+    for (const auto wanted : {config_label, medium_label})
+      for (const auto& name : devices) {
+        const auto device = "/dev/" + name;
+        if (label_of(device) != wanted) continue;
+        medium = true;
+        if (const auto text = TRY(read_from(device, scratch))) return TRY(parse_local_config(*text, "local.cfg on " + device));
+      }
+    if (medium || std::chrono::steady_clock::now() >= deadline) break;
+    if (!told && waiting) waiting();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  const auto text = read_file("/etc/signet/local.cfg", 1 << 20);
+  if (!text) return std::optional<LocalConfig>();
+  return TRY(parse_local_config(*text, "local.cfg of the initrd"));
+}
+
+}  // namespace signet

@@ -1,0 +1,44 @@
+// local.cfg: what an admin has written for this machine (or for the medium that it starts from) where no server could say it.
+//
+// A TOML file of `key = value` lines. It lies on a file system labelled SIGNET-CFG, on the boot medium (SIGNET), or in the initrd. Keys are the
+// kernel parameters' names without "signet.", and `network` (as the kernel's ip=) and `console`.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace signet {
+
+struct LocalConfig {
+  std::map<std::string, std::string> values;  // booleans are "1" and "0"; lists are joined by blanks
+  std::string source;                         // "local.cfg on /dev/sda3"
+};
+
+/// Every mistake in one Error of kind invalid, with line and column; an unknown key with the nearest known one.
+Result<LocalConfig> parse_local_config(std::string_view text, std::string source);
+
+/// The kernel parameters that are settings: server, profile, host, …
+std::span<const std::string_view> known_settings();
+
+/// The label of the file system on a block device, as libblkid reads it; empty if there is none.
+std::string label_of(const std::string& device);
+
+inline constexpr std::string_view config_label = "SIGNET-CFG", medium_label = "SIGNET";
+
+/// True if the disk, or one of its partitions, is labelled as Signet's own media are. Such a disk is nothing to install on.
+bool is_signet_medium(const std::string& name, const std::string& sys = "/sys", const std::string& dev = "/dev");
+
+/// Looks through every block device for the labels, SIGNET-CFG first, and reads /local.cfg there, which is mounted read-only below `scratch` for that
+/// long; else /etc/signet/local.cfg. Nothing found is no error. With a `wait` it looks again until a labelled file system is there or the time is up
+/// (USB sticks come late); `waiting` is called once when it has to.
+Result<std::optional<LocalConfig>> find_local_config(std::chrono::seconds wait, const std::function<void()>& waiting,
+                                                     const std::string& scratch = "/run/signet/medium");
+
+}  // namespace signet

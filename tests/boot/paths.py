@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+"""The demo's install through every way in: the machine's firmware, a server or a medium bring Signet up, it installs, and the disk starts by itself."""
+
+import argparse
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(TOP / "qemu"))
+import signetlab as lab  # noqa: E402
+import signetnet as net  # noqa: E402
+
+CONSOLE = "console=tty0 console=ttyS0"
+
+
+def media(kind, out, *options):
+    """What `signet media` makes, with the serial console last so that init's messages reach it."""
+    subprocess.run([lab.OUT / "signet", "media", kind, "--out", out, "--console", "tty0", "--console", "ttyS0", *options], check=True, stdout=subprocess.DEVNULL)
+    return out
+
+
+class Path:
+    """One way in. `arguments` are QEMU's for the first start; `uefi` says which firmware; `dhcp` are dnsmasq's options."""
+
+    def __init__(self, uefi=False, dhcp=(), rom=None, boot_network=True, medium=None, kernel=False):
+        self.uefi, self.dhcp, self.rom, self.boot_network, self.medium, self.kernel = uefi, dhcp, rom, boot_network, medium, kernel
+
+
+def only(boot_file):
+    """dnsmasq's options that send everything to one boot file."""
+    return [f"--dhcp-boot={boot_file}"]
+
+
+PATHS = {
+    "ipxe-rom": Path(dhcp=only("boot.ipxe")),
+    "pxelinux": Path(dhcp=net.pxe_options(), rom="e1000-plain"),
+    "uefi-grub": Path(uefi=True, dhcp=net.pxe_options()),
+    "uefi-ipxe": Path(uefi=True, dhcp=["--dhcp-match=set:ipxe,175", "--dhcp-boot=tag:!ipxe,snponly.efi", "--dhcp-boot=tag:ipxe,boot.ipxe"]),
+    "uefi-http": Path(uefi=True, dhcp=net.pxe_options() + ["--dhcp-ignore=tag:efi"], rom="http"),
+    "cd-bios": Path(medium="cd", boot_network=False),
+    "cd-uefi": Path(uefi=True, medium="cd", boot_network=False),
+    "usb-bios": Path(medium="usb", boot_network=False),
+    "usb-uefi": Path(uefi=True, medium="usb", boot_network=False),
+    "kernel": Path(kernel=True, boot_network=False),
+}
+
+
+def install(name, path, work):
+    tree = lab.server_tree(work / "tree")
+    tftp = media("pxe", work / "tftp")
+    (tree / "boot").mkdir(exist_ok=True)
+    (tree / "boot/signet.efi").symlink_to(tftp / "signet.efi")
+    disk = lab.blank_disk(work / "disk.qcow2", "8G")
+    # On media the server is said by local.cfg, elsewhere by DHCP option 224.
+    with net.Network(work, tree, tftp, [*path.dhcp, "--dhcp-host=52:54:00:77:00:01,node01"], server=not path.medium) as network:
+        tap = network.tap()
+        extra = net.uefi(work) if path.uefi else []
+        card = dict(boot=path.boot_network)
+        if path.rom == "e1000-plain":
+            card |= dict(model="e1000", rom="/usr/lib/ipxe/qemu/pxe-e1000.rom")
+        if path.rom == "http":
+            extra += ["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"]
+        extra += net.card(tap, **card)
+        options = dict(disks=[disk], network=None, memory=512)
+        if path.medium:
+            iso = media("iso", work / "signet.iso", "--server", net.SERVER)
+            if path.medium == "cd":
+                extra += ["-drive", f"file={iso},if=none,id=medium,format=raw,readonly=on", "-device", "ide-cd,drive=medium,bus=ide.0,bootindex=50"]
+            else:
+                extra += ["-device", "qemu-xhci", "-drive", f"file={iso},if=none,id=medium,format=raw", "-device", "usb-storage,drive=medium,bootindex=50,removable=on"]
+        if path.kernel:
+            options |= dict(kernel=lab.OUT / "vmlinuz", initrd=lab.OUT / "initrd.img", append=CONSOLE)
+            extra += ["-no-reboot"]
+        log = TOP / "build" / f"boot-path-{name}.log"
+        with lab.Guest(network.wrap(lab.qemu_command(**options, extra=extra)), log) as guest:
+            guest.expect(rb"\d network +\S+ has ", 240, "a lease")
+            print(f"power on to lease: {time.monotonic() - guest.started:.1f} s", flush=True)
+            if guest.expect([rb"installed; next: reboot", rb"FAILED: [^\r\n]*"], 300, "the install") == 1:
+                time.sleep(1)
+                raise lab.LabError(guest.match.group(0).decode(errors="replace"))
+            print(f"power on to installed: {time.monotonic() - guest.started:.1f} s", flush=True)
+            if path.kernel:
+                guest.wait_off(60)
+            else:
+                guest.expect(rb"node01 login: ", 240, "the installed system's login prompt, after the machine restarted by itself")
+        if path.kernel:
+            with lab.Guest(lab.qemu_command(disks=[disk], network=None), log.with_suffix(".disk.log")) as guest:
+                guest.expect(rb"node01 login: ", 240, "the installed system's login prompt")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path", choices=PATHS)
+    name = parser.parse_args().path
+    lab.end_on_sigterm()
+    work = pathlib.Path(tempfile.mkdtemp(prefix="signet-path-"))
+    try:
+        install(name, PATHS[name], work)
+        print(f"ok: {name}: from power on to the installed system's login prompt")
+    except lab.LabError as error:
+        sys.exit(f"{name}: {error}")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
