@@ -53,7 +53,8 @@ class Server:
             {user} worker_processes 1; daemon off; pid {self.directory}/pid; error_log {self.directory}/error.log;
             events {{ worker_connections 256; }}
             http {{
-              access_log {self.directory}/access.log; default_type application/octet-stream; sendfile on; tcp_nopush on;
+              log_format lab '$request $status "$http_x_rhn_provisioning_mac_0" "$http_x_signet_architecture"';
+              access_log {self.directory}/access.log lab; default_type application/octet-stream; sendfile on; tcp_nopush on;
               client_body_temp_path {self.directory}; proxy_temp_path {self.directory}; fastcgi_temp_path {self.directory};
               uwsgi_temp_path {self.directory}; scgi_temp_path {self.directory};
               server {{ listen {address}:{self.port}{" ssl" if certificate else ""}; {tls} root {self.root}; {extra} }}
@@ -136,7 +137,7 @@ class Guest:
     """A running machine whose serial console is spoken with."""
 
     def __init__(self, command, log, echo=False, timeout=120):
-        self.log = open(log, "wb")
+        self.log, self.log_path = open(log, "wb"), pathlib.Path(log)
         self.console = pexpect.spawn(command[0], command[1:], timeout=timeout, maxread=65536, echo=False)
         self.console.logfile_read = Tee(self.log, sys.stdout.buffer) if echo else self.log
         self.started = time.monotonic()
@@ -161,6 +162,11 @@ class Guest:
     @property
     def match(self):
         return self.console.match
+
+    def log_bytes(self):
+        """All that the console has said so far."""
+        self.log.flush()
+        return self.log_path.read_bytes()
 
     def send(self, line):
         self.console.sendline(line)

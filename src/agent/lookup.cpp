@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <format>
 #include <thread>
 
@@ -60,7 +61,9 @@ void name_from_hosts_file(Context& context) {
   identity.clues.push_back({"host", "hosts/hosts", "", false});
   if (!text) return;
   for (const auto line : split(*text, '\n')) {
-    const auto words = split(trim(line.substr(0, line.find('#'))), ' ');
+    std::string plain(line.substr(0, line.find('#')));
+    std::ranges::replace(plain, '\t', ' ');
+    const auto words = split(plain, ' ');
     std::vector<std::string> fields;
     for (const auto word : words)
       if (!trim(word).empty()) fields.emplace_back(to_lower(trim(word)));

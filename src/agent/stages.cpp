@@ -55,6 +55,7 @@ Result<std::string> network_stage(Context& context) {
   options.state = context.settings.state;
   context.lease = TRY(acquire_lease(options, context.report));
   const auto& lease = *context.lease;
+  TRY(save_lease(context));
   return std::format("{} has {}/{}{}", lease.interface, lease.address, lease.prefix, lease.routers.empty() ? "" : " via " + lease.routers.front());
 }
 

@@ -76,6 +76,19 @@ std::vector<std::string> identity_environment(const Context& context) {
   return environment;
 }
 
+Result<> save_lease(const Context& context) {
+  return write_file(context.state_file("lease"), "interface=" + shell_quote(context.lease->interface) + "\n" + lease_text(*context.lease));
+}
+
+void load_lease(Context& context) {
+  const auto text = read_file(context.state_file("lease"));
+  if (!text) return;
+  auto lease = parse_lease(*text, "");
+  if (!lease) return;
+  context.lease = std::move(*lease);
+  context.lease->interface = context.lease->variables["interface"];
+}
+
 Result<> save_identity(const Context& context) {
   std::string text;
   for (const auto& entry : identity_environment(context)) {

@@ -24,6 +24,10 @@ Result<Plan> load_plan(const Context& context);
 
 /// SIGNET_SERVER, SIGNET_HOST and so on, as "NAME=value", for scripts and hooks.
 std::vector<std::string> identity_environment(const Context& context);
+/// The lease that won, for verbs that come later.
+Result<> save_lease(const Context& context);
+void load_lease(Context& context);
+
 Result<> save_identity(const Context& context);
 /// Host name and server as an earlier verb found them, if one did.
 void load_identity(Context& context);

@@ -103,14 +103,6 @@ bool known_machine(Context& context) {
   return true;
 }
 
-// identify, and where there is a lease from an earlier verb, with it.
-void load_lease(Context& context) {
-  for (const auto& link : context.machine.links)
-    for (const char* file : {"/lease6.", "/lease."})
-      if (const auto text = read_file(context.settings.state + file + link.name))
-        if (auto lease = parse_lease(*text, link.name)) context.lease = std::move(*lease);
-}
-
 // A breakpoint that no stage has would be passed in silence.
 void check_breakpoints(Context& context) {
   const auto wanted = context.machine.setting("break");
@@ -150,9 +142,9 @@ int verb_identify(Context& context) {
   show("mac", identity.mac, "");
   show("address", identity.address, "");
   const auto found = find_profile(context);
-  std::printf("\n  %-9s %-36s %s\n", "wanted", "asked", "answer");
+  std::printf("\n  %-9s %-44s  %s\n", "wanted", "asked", "answer");
   for (const auto& clue : identity.clues)
-    std::printf("%s %-9s %-36s %s\n", clue.won ? ">" : " ", clue.wanted.c_str(), clue.source.c_str(), clue.value.empty() ? "-" : clue.value.c_str());
+    std::printf("%s %-9s %-44s  %s\n", clue.won ? ">" : " ", clue.wanted.c_str(), clue.source.c_str(), clue.value.empty() ? "-" : clue.value.c_str());
   if (!found) return complain(found.error());
   return 0;
 }

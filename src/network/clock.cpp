@@ -21,7 +21,7 @@ bool set_absurd_clock(const std::vector<std::string>& servers, Report& report) {
   report.log("the clock says {:%Y-%m-%d}, which cannot be", std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now()));
   for (const auto& server : servers) {
     report.progress(0, std::nullopt, "asking " + server + " for the time");
-    const auto asked = run({.arguments = {"ntpd", "-n", "-q", "-p", server}, .time_limit = std::chrono::seconds(5)});
+    const auto asked = run({.arguments = {"ntpd", "-n", "-q", "-p", server}, .time_limit = std::chrono::seconds(15)});
     if (asked && asked->status == 0 && !is_absurd()) {
       report.log("the time is {:%Y-%m-%d %H:%M:%S} UTC, from {}", std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()), server);
       return true;

@@ -115,6 +115,7 @@ class Race {
     if (autoconf == Autoconf::none) {
       auto lease = options_.address.fixed;
       lease.interface = link.name;
+      lease.origin = "ip=";
       lease.ipv6 = lease.address.contains(':');
       return std::optional(std::move(lease));
     }

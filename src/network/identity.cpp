@@ -88,8 +88,9 @@ Identity identify(const Machine& machine, const std::optional<Lease>& lease) {
   take_server(known.signet_url, "DHCP option 224");
   take_server(known.image_server.contains("://") ? known.image_server : signet_tree(known.image_server), "DHCP option 140");
   take_server(known.path_prefix.contains("://") ? known.path_prefix : "", "DHCP option 210");
-  take_server(signet_tree(known.next_server), known.variables.empty() ? "ip=" : "DHCP next-server");
+  // Some servers put themselves into the header's next-server unasked; option 66 is always somebody's will.
   take_server(signet_tree(known.tftp_server), "DHCP option 66");
+  take_server(signet_tree(known.next_server), known.origin == "ip=" ? "ip=" : "DHCP next-server");
 
   const auto take_profile = [&](const std::string& text, std::string source) {
     auto uri = text.empty() ? std::optional<Uri>()
@@ -101,7 +102,7 @@ Identity identify(const Machine& machine, const std::optional<Lease>& lease) {
     identity.profile_source = std::move(source);
   };
   take_profile(setting("profile").value, setting("profile").source);
-  const auto& boot_server = known.next_server.empty() ? known.tftp_server : known.next_server;
+  const auto& boot_server = known.tftp_server.empty() ? known.next_server : known.tftp_server;
   take_profile(is_profile_path(known.configuration_file) ? on_server(boot_server, known.configuration_file) : "", "DHCP option 209");
   take_profile(is_profile_path(known.boot_file) ? on_server(boot_server, known.boot_file) : "", known.ipv6 ? "DHCPv6 option 59" : "DHCP boot file");
 
@@ -113,7 +114,7 @@ Identity identify(const Machine& machine, const std::optional<Lease>& lease) {
     identity.host_name_source = std::move(source);
   };
   take_name(setting("host").value, setting("host").source);
-  take_name(known.host_name, known.variables.empty() ? "ip=" : "DHCP option 12");
+  take_name(known.host_name, known.origin == "ip=" ? "ip=" : "DHCP option 12");
   if (identity.host_name.empty()) take_name(known.dns.empty() ? std::string() : reverse_dns(known.address), "reverse DNS");
   return identity;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <format>
 
 #include "base/text.h"
 #include "network/network.h"
@@ -81,6 +82,23 @@ std::string host_name_or_nothing(std::string_view name) {
 
 }  // namespace
 
+std::string lease_text(const Lease& lease) {
+  auto variables = lease.variables;
+  const auto joined = [](const std::vector<std::string>& words) { return join(words, " "); };
+  variables["origin"] = lease.origin;
+  variables[lease.ipv6 ? "ipv6" : "ip"] = lease.address;
+  variables["mask"] = std::to_string(lease.prefix);
+  variables["router"] = joined(lease.routers);
+  variables["dns"] = joined(lease.dns);
+  variables["ntpsrv"] = joined(lease.ntp);
+  variables["hostname"] = lease.host_name;
+  variables["siaddr"] = lease.next_server;
+  std::string text;
+  for (const auto& [name, value] : variables)
+    if (!value.empty()) text += name + "=" + shell_quote(value) + "\n";
+  return text;
+}
+
 Result<Lease> parse_lease(std::string_view text, const std::string& interface) {
   Lease lease;
   lease.interface = interface;
@@ -99,10 +117,13 @@ Result<Lease> parse_lease(std::string_view text, const std::string& interface) {
     return list;
   };
 
+  if (const auto origin = variable("origin"); !origin.empty()) lease.origin = printable(origin);
   if (const auto ipv6 = variable("ipv6"); is_ipv6(ipv6)) {
     lease.ipv6 = true;
+    if (variable("origin").empty()) lease.origin = "DHCPv6";
     lease.address = ipv6;
-    lease.prefix = 128;
+    lease.prefix = static_cast<unsigned>(std::min<std::uint64_t>(parse_unsigned(variable("mask")).value_or(128), 128));
+    lease.host_name = host_name_or_nothing(variable("hostname"));
     lease.dns = words(variable("dns"));
     std::erase_if(lease.dns, [](const std::string& word) { return !is_ipv6(word); });
     lease.domain = host_name_or_nothing(variable("search"));
@@ -124,9 +145,14 @@ Result<Lease> parse_lease(std::string_view text, const std::string& interface) {
   lease.boot_file = variable("bootfile").empty() ? variable("boot_file") : variable("bootfile");
   lease.tftp_server = host_name_or_nothing(variable("tftp"));
   lease.ntp = addresses("ntpsrv");
-  lease.configuration_file = text_option("opt209");
-  lease.path_prefix = text_option("opt210");
+  lease.configuration_file = printable(variable("pxeconffile"));
+  lease.path_prefix = printable(variable("pxepathprefix"));
   lease.image_server = text_option("opt140");
+  // A server that knows no better sends an address as four bytes.
+  if (const auto bytes = from_hex(variable("opt140")); bytes && bytes->size() == 4 && !is_ipv4(lease.image_server)) {
+    const auto part = [&](std::size_t at) { return static_cast<unsigned>(static_cast<unsigned char>((*bytes)[at])); };
+    lease.image_server = std::format("{}.{}.{}.{}", part(0), part(1), part(2), part(3));
+  }
   lease.signet_url = from_hex(variable("opt224")).value_or("");
   lease.seconds = static_cast<unsigned>(std::min<std::uint64_t>(parse_unsigned(variable("lease")).value_or(0), UINT32_MAX));
   return lease;

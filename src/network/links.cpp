@@ -99,7 +99,7 @@ Link describe_link(const std::string& name) {
 
 Result<> configure_link(const Lease& lease) {
   const auto& interface = lease.interface;
-  const bool by_kernel = lease.ipv6 && lease.variables.empty();  // router advertisements have set address and route already
+  const bool by_kernel = lease.origin == "router advertisement";  // the kernel has set address and route already
   if (const auto mtu = lease.variables.find("mtu"); mtu != lease.variables.end())
     if (const auto bytes = parse_unsigned(mtu->second); bytes && *bytes >= 576 && *bytes <= 65535)
       if (auto set = ip({"link", "set", interface, "mtu", mtu->second}); !set) return std::unexpected(std::move(set).error());
@@ -144,6 +144,7 @@ std::optional<Lease> autoconfigured_address(const std::string& interface) {
     lease.address = shown;
     lease.prefix = static_cast<unsigned>(number(2));
     lease.ipv6 = true;
+    lease.origin = "router advertisement";
     return lease;
   }
   return std::nullopt;

@@ -19,8 +19,9 @@ namespace signet {
 /// a router made us make (RFC 4862), or what ip= says.
 struct Lease {
   std::string interface;
-  std::string address;   // "10.0.2.15"
-  unsigned prefix = 24;  // bits
+  std::string origin = "DHCP";  // "DHCP", "DHCPv6", "router advertisement", "ip="
+  std::string address;          // "10.0.2.15"
+  unsigned prefix = 24;         // bits
   std::vector<std::string> routers;
   std::vector<std::string> dns;
   std::string domain;
@@ -40,6 +41,9 @@ struct Lease {
 
 /// Parses the file that rootfs-overlay/usr/share/udhcpc/default.script writes: key='value' lines.
 Result<Lease> parse_lease(std::string_view text, const std::string& interface);
+
+/// A lease as parse_lease() reads it: how verbs that run one by one hand it on.
+std::string lease_text(const Lease& lease);
 
 enum class Autoconf {
   any,    // DHCP, and what IPv6 gives if no DHCP server answers
@@ -82,7 +86,7 @@ struct NetworkOptions {
 Result<Lease> acquire_lease(const NetworkOptions& options, Report& report);
 
 /// If the clock says a year before this program was made or after 2100: sets it from the first of `servers` that answers by NTP (RFC 5905), each
-/// within 5 s. True if it was set.
+/// within 15 s. True if it was set.
 bool set_absurd_clock(const std::vector<std::string>& servers, Report& report);
 
 /// One source of a name or a server that was asked, in the order of asking.
@@ -112,8 +116,8 @@ struct Identity {
   std::string full_name() const;
 };
 
-/// Name: signet.host, local.cfg, ip=, DHCP option 12, reverse DNS. Server: signet.server, local.cfg, DHCP options 224, 140 (SystemImager), 210, then
-/// next-server and option 66 (as http://next-server/signet/). Profile: signet.profile, local.cfg, DHCP option 209, and the boot file if it is a
+/// Name: signet.host, local.cfg, ip=, DHCP option 12, reverse DNS. Server: signet.server, local.cfg, DHCP options 224, 140 (SystemImager), 210, 66
+/// and next-server (the last two as http://next-server/signet/). Profile: signet.profile, local.cfg, DHCP option 209, and the boot file if it is a
 /// profile or script (".toml", ".sh", ".cgi"), as ROCKS has it: a URL, or a path on next-server.
 Identity identify(const Machine& machine, const std::optional<Lease>& lease);
 

@@ -26,8 +26,9 @@ def media(kind, out, *options):
 class Path:
     """One way in. `arguments` are QEMU's for the first start; `uefi` says which firmware; `dhcp` are dnsmasq's options."""
 
-    def __init__(self, uefi=False, dhcp=(), rom=None, boot_network=True, medium=None, kernel=False):
+    def __init__(self, uefi=False, dhcp=(), rom=None, boot_network=True, medium=None, kernel=False, pull_out=False):
         self.uefi, self.dhcp, self.rom, self.boot_network, self.medium, self.kernel = uefi, dhcp, rom, boot_network, medium, kernel
+        self.ends = kernel or pull_out  # the machine ends where it would restart, and is started again from its disk alone
 
 
 def only(boot_file):
@@ -43,7 +44,8 @@ PATHS = {
     "uefi-http": Path(uefi=True, dhcp=net.pxe_options() + ["--dhcp-ignore=tag:efi"], rom="http"),
     "cd-bios": Path(medium="cd", boot_network=False),
     "cd-uefi": Path(uefi=True, medium="cd", boot_network=False),
-    "usb-bios": Path(medium="usb", boot_network=False),
+    # A BIOS starts from one hard disk only, and the stick has to be that one: it is pulled out before the restart.
+    "usb-bios": Path(medium="usb", boot_network=False, pull_out=True),
     "usb-uefi": Path(uefi=True, medium="usb", boot_network=False),
     "kernel": Path(kernel=True, boot_network=False),
 }
@@ -71,9 +73,10 @@ def install(name, path, work):
             if path.medium == "cd":
                 extra += ["-drive", f"file={iso},if=none,id=medium,format=raw,readonly=on", "-device", "ide-cd,drive=medium,bus=ide.0,bootindex=50"]
             else:
-                extra += ["-device", "qemu-xhci", "-drive", f"file={iso},if=none,id=medium,format=raw", "-device", "usb-storage,drive=medium,bootindex=50,removable=on"]
+                extra += ["-device", "qemu-xhci", "-drive", f"file={iso},if=none,id=medium,format=raw", "-device", f"usb-storage,drive=medium,bootindex={0 if path.ends else 50},removable=on"]
         if path.kernel:
             options |= dict(kernel=lab.OUT / "vmlinuz", initrd=lab.OUT / "initrd.img", append=CONSOLE)
+        if path.ends:
             extra += ["-no-reboot"]
         log = TOP / "build" / f"boot-path-{name}.log"
         with lab.Guest(network.wrap(lab.qemu_command(**options, extra=extra)), log) as guest:
@@ -83,11 +86,11 @@ def install(name, path, work):
                 time.sleep(1)
                 raise lab.LabError(guest.match.group(0).decode(errors="replace"))
             print(f"power on to installed: {time.monotonic() - guest.started:.1f} s", flush=True)
-            if path.kernel:
+            if path.ends:
                 guest.wait_off(60)
             else:
                 guest.expect(rb"node01 login: ", 240, "the installed system's login prompt, after the machine restarted by itself")
-        if path.kernel:
+        if path.ends:
             with lab.Guest(lab.qemu_command(disks=[disk], network=None), log.with_suffix(".disk.log")) as guest:
                 guest.expect(rb"node01 login: ", 240, "the installed system's login prompt")
 
@@ -97,6 +100,7 @@ def main():
     parser.add_argument("path", choices=PATHS)
     name = parser.parse_args().path
     lab.end_on_sigterm()
+    net.need_root()
     work = pathlib.Path(tempfile.mkdtemp(prefix="signet-path-"))
     try:
         install(name, PATHS[name], work)

@@ -1,0 +1,228 @@
+#!/usr/bin/python3
+"""Networks as they are: late links, several cards, VLANs, bonds, IPv6 alone, servers that are late, double or strange. Each case must bring a lease and a server."""
+
+import argparse
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(TOP / "qemu"))
+import signetlab as lab  # noqa: E402
+import signetnet as net  # noqa: E402
+
+LEASE = rb"network +(\S+) has (\S+)[^\r\n]*"
+
+
+def check(condition, message):
+    if not condition:
+        raise lab.LabError(message)
+    print(f"ok: {message}", flush=True)
+
+
+def start(network, name, cards, append="", extra=()):
+    command = lab.qemu_command(kernel=lab.OUT / "vmlinuz", initrd=lab.OUT / "initrd.img", append=f"console=ttyS0 {append}", memory=192, cpus=1, network=None, extra=[*cards, *extra])
+    return lab.Guest(network.wrap(command), TOP / f"build/boot-network-{name}.log")
+
+
+def lease_of(guest, timeout=150):
+    if guest.expect([LEASE, rb"FAILED: [^\r\n]*"], timeout, "a lease") == 1:
+        raise lab.LabError(guest.match.group(0).decode(errors="replace"))
+    took = time.monotonic() - guest.started
+    interface, address = (part.decode() for part in guest.match.groups())
+    print(f"power on to lease: {took:.1f} s ({interface} has {address})", flush=True)
+    return interface, address, took
+
+
+def profile_of(guest):
+    """That the server was reached: an empty tree has no profile, and the agent says so."""
+    guest.expect(rb"no profile for this host on \S+:", 60, "the lookup on the server")
+
+
+def network(work, served=True, **options):
+    tree = work / "empty"
+    tree.mkdir(exist_ok=True)
+    return net.Network(work, tree if served else None, **options)
+
+
+def late_link(work):
+    with network(work) as each:
+        each.bridge("slow", stp_delay=20)
+        # The slow bridge's port listens and learns for 20 s each before it forwards; the server stands behind it.
+        each.ip("link", "add", "up0", "type", "veth", "peer", "name", "up1")
+        each.ip("link", "set", "up0", "master", "br0", "up")
+        each.ip("link", "set", "up1", "master", "slow", "up")
+        time.sleep(41)  # the uplink forwards already, as in any building
+        with start(each, "late-link", net.card(each.tap("slow"), boot=False)) as guest:
+            _, _, took = lease_of(guest)
+            check(b"asking for 3" in guest.log_bytes(), "the console has said what it waits for, and since when")
+            check(took > 38, f"the port did not forward for 40 s, and the lease came {took - 40:.1f} s later, without a restart")
+            profile_of(guest)
+
+
+def three_cards(work):
+    with network(work) as each:
+        for dead in ("dead0", "dead1"):
+            each.bridge(dead)
+        cards = net.card(each.tap("dead0"), 0, boot=False) + net.card(each.tap("dead1"), 1, boot=False) + net.card(each.tap(), 2, boot=False)
+        with start(each, "three-cards", cards) as guest:
+            interface, _, _ = lease_of(guest)
+            seen = time.time()
+            leased = next(line for line in each.dhcp_log().splitlines() if "DHCPACK" in line and "52:54:00:77:00:03" in line)
+            when = time.mktime(time.strptime(f"{time.localtime().tm_year} {leased[:15]}", "%Y %b %d %H:%M:%S"))
+            check(interface == "eth2", "the card with a server won")
+            check(seen - when < 3, "it was used within 3 s of its lease")
+            profile_of(guest)
+
+
+def bootif(work):
+    with network(work) as each:
+        cards = net.card(each.tap(), 0, boot=False) + net.card(each.tap(), 1, boot=False)
+        with start(each, "bootif", cards, "BOOTIF=01-52-54-00-77-00-02") as guest:
+            check(lease_of(guest)[0] == "eth1", "the card that the machine booted from goes first")
+        with start(each, "iface", cards, "signet.iface=eth1") as guest:
+            check(lease_of(guest)[0] == "eth1", "signet.iface names the only card that is asked")
+
+
+def fixed(work):
+    with network(work, dhcp=None) as each:
+        append = f"ip=10.77.0.9::{net.ADDRESS}:255.255.255.0:fixed:eth0:off signet.server={net.SERVER}"
+        with start(each, "fixed", net.card(each.tap(), boot=False), append) as guest:
+            check(lease_of(guest)[1].startswith("10.77.0.9/24"), "ip= gives a fixed address")
+            profile_of(guest)
+        with start(each, "fixed-wrong", net.card(each.tap(), boot=False), "ip=10.77.0.999::::x:eth0:off") as guest:
+            guest.expect(rb"FAILED: ip=: ip=10.77.0.999[^\r\n]*CLIENT `10.77.0.999` is not an address", 60, "the mistake in ip=")
+        print("ok: a mistake in ip= is told")
+
+
+def vlan(work):
+    # Two machines, so that one kernel of ours tags for another; the bridge between them passes tags on.
+    with network(work, served=False, dhcp=None) as each:
+        machines = []
+        for number, options in enumerate(("vlan=eth0.5:eth0 ip=10.77.5.1:::24::eth0.5:off", "vlan=eth0.5:eth0 ip=10.77.5.2:::24::eth0.5:off", "ip=10.77.5.3:::24::eth0:off")):
+            machines.append(start(each, f"vlan-{number}", net.card(each.tap(), mac=f"52:54:00:77:00:0{number + 1}", boot=False), f"signet.rescue quiet {options}"))
+        try:
+            for machine in machines:
+                machine.expect(rb"signet:[^\r\n]*# ", 60, "the rescue shell")
+                _, status = machine.run("signet-agent network --quiet")
+                check(status == 0, "the address is set")
+            check(machines[1].run("ping -c 2 -W 5 10.77.5.1 >/dev/null")[1] == 0, "two machines reach each other in VLAN 5")
+            check(machines[2].run("ping -c 1 -W 2 10.77.5.1 >/dev/null")[1] != 0, "a machine outside the VLAN does not")
+        finally:
+            for machine in machines:
+                machine.close()
+
+
+def bond(work):
+    with network(work) as each:
+        for mode in ("active-backup", "802.3ad"):
+            cards = net.card(each.tap(), 0, boot=False) + net.card(each.tap(), 1, boot=False)
+            with start(each, f"bond-{mode}", cards, f"bond=bond0:eth0,eth1:mode={mode},miimon=100") as guest:
+                check(lease_of(guest)[0] == "bond0", f"the lease came through a bond in mode {mode}")
+                profile_of(guest)
+
+
+def ipv6_only(work):
+    ways = {"slaac": "--dhcp-range=fd77::,ra-stateless", "dhcpv6": "--dhcp-range=fd77::100,fd77::1ff,64,1h"}
+    with network(work, served=False, dhcp=None, ipv4=False) as each:
+        each.ip("addr", "add", "fd77::1/64", "dev", "br0", "nodad")
+        each.nginx = each.start_nginx(work / "empty", address="[fd77::1]")
+        for name, option in ways.items():
+            net.end(each.dnsmasq)
+            each.start_dnsmasq(None, ["--enable-ra", option, "--no-ping"], server=False)
+            with start(each, f"ipv6-{name}", net.card(each.tap(), boot=False), "signet.server=http://[fd77::1]/") as guest:
+                check(lease_of(guest)[1].startswith("fd77:"), f"IPv6 alone, by {name}")
+                profile_of(guest)
+
+
+def late_server(work):
+    with network(work, dhcp=None) as each:
+        with start(each, "late-server", net.card(each.tap(), boot=False)) as guest:
+            guest.expect(rb"asking for 1\d s", 60, "the agent to wait")
+            each.start_dnsmasq(None, [])
+            lease_of(guest)
+            profile_of(guest)
+        print("ok: a DHCP server that comes late is heard")
+
+
+def two_servers(work):
+    with network(work) as each:
+        each.bridge("br1")
+        each.ip("link", "add", "up0", "type", "veth", "peer", "name", "up1")
+        each.ip("link", "set", "up0", "master", "br0", "up")
+        each.ip("link", "set", "up1", "up")
+        each.ip("addr", "add", "10.77.0.2/24", "dev", "up1")
+        first = each.dnsmasq
+        each.start_dnsmasq(None, ["--dhcp-range=10.77.0.210,10.77.0.219,1h"], interface="up1")
+        try:
+            with start(each, "two-servers", net.card(each.tap(), boot=False)) as guest:
+                lease_of(guest)
+                profile_of(guest)
+        finally:
+            net.end(first)
+        print("ok: two DHCP servers on one network")
+
+
+def nonsense(work):
+    strange = ["--dhcp-option-force=26,9", "--dhcp-option-force=12,$(reboot)", "--dhcp-option-force=3,192.0.2.77", "--dhcp-option-force=15,..", "--dhcp-option-force=6,0.0.0.0"]
+    with network(work, dhcp=strange) as each:
+        with start(each, "nonsense", net.card(each.tap(), boot=False)) as guest:
+            lease_of(guest)
+            profile_of(guest)
+        print("ok: nonsense in a lease (MTU 9, a command as a name, a router elsewhere) costs nothing")
+
+
+def jumbo(work):
+    with network(work, dhcp=["--dhcp-option-force=26,9000"]) as each:
+        tap = each.tap()
+        for device in ("br0", tap):
+            each.ip("link", "set", device, "mtu", "9000")
+        with start(each, "jumbo", net.card(tap, boot=False)[:2] + ["-device", "virtio-net-pci,netdev=net0,mac=52:54:00:77:00:01,host_mtu=9000,romfile="], "signet.on-failure=shell") as guest:
+            lease_of(guest)
+            profile_of(guest)
+            guest.expect(rb"signet:[^\r\n]*# ", 60, "the shell")
+            text, status = guest.run(f"cat /sys/class/net/eth0/mtu; ping -c 1 -s 8900 {net.ADDRESS} >/dev/null")
+            check(text.split()[0] == "9000" and status == 0, "option 26 sets jumbo frames, and they pass")
+
+
+def clock(work):
+    busybox = subprocess.run([TOP / "initrd/busybox"], stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+    with network(work, dhcp=[f"--dhcp-option-force=42,{net.ADDRESS}"]) as each:
+        server = subprocess.Popen(each.wrap([busybox, "ntpd", "-n", "-l", "-I", "br0"]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            with start(each, "clock", net.card(each.tap(), boot=False), extra=["-rtc", "base=1999-12-31"]) as guest:
+                guest.expect(rb"the clock says 1999-12-31, which cannot be", 60, "the remark on the clock")
+                guest.expect(rb"the time is (20\d\d)-[^\r\n]*, from 10.77.0.1", 60, "the right time")
+                check(int(guest.match.group(1)) == time.gmtime().tm_year, "an absurd clock is set from the NTP server of the lease")
+        finally:
+            net.end(server)
+
+
+CASES = {case.__name__.replace("_", "-"): case for case in (late_link, three_cards, bootif, fixed, vlan, bond, ipv6_only, late_server, two_servers, nonsense, jumbo, clock)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case", nargs="*", metavar="CASE", help=" ".join(CASES))
+    wanted = parser.parse_args().case or list(CASES)
+    lab.end_on_sigterm()
+    net.need_root()
+    failed = 0
+    for name in wanted:
+        work = pathlib.Path(tempfile.mkdtemp(prefix="signet-network-"))
+        try:
+            CASES[name](work)
+        except lab.LabError as error:
+            print(f"FAILED: {name}: {error}", flush=True)
+            failed += 1
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
