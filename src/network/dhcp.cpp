@@ -50,7 +50,7 @@ Result<Child> start_client(const std::string& interface, const std::string& stat
     for (const char* option : {"hostname", "domain", "mtu", "ntpsrv", "tftp", "bootfile", "140", "141", "142", "143", "144", "209", "210", "224"})
       arguments.insert(arguments.end(), {"-O", option});
   } else {
-    arguments.insert(arguments.end(), {"-O", "bootfile_url"});
+    arguments.insert(arguments.end(), {"-s", "/usr/share/udhcpc/default.script", "-O", "bootfile_url"});
   }
   return Child::start({.arguments = std::move(arguments), .environment = {"SIGNET_STATE=" + state}});
 }

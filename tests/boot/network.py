@@ -186,7 +186,7 @@ def jumbo(work):
             profile_of(guest)
             guest.expect(rb"signet:[^\r\n]*# ", 60, "the shell")
             text, status = guest.run(f"cat /sys/class/net/eth0/mtu; ping -c 1 -s 8900 {net.ADDRESS} >/dev/null")
-            check(text.split()[0] == "9000" and status == 0, "option 26 sets jumbo frames, and they pass")
+            check("9000" in text.split() and status == 0, "option 26 sets jumbo frames, and they pass")
 
 
 def clock(work):
