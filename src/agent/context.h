@@ -50,6 +50,7 @@ struct Context {
   Settings settings;
   Report report;
   Machine machine;
+  DeviceEvents devices = device_events();  // when the program started
   std::optional<Lease> lease;
   Identity identity;
   Profile profile;

@@ -24,6 +24,7 @@
 #include "machine/mark.h"
 #include "network/links.h"
 #include "network/parameters.h"
+#include "plan/match.h"
 
 namespace signet {
 namespace {
@@ -120,6 +121,22 @@ Result<std::string> profile_stage(Context& context) {
   return std::format("{} disk{}, image {}", context.profile.disks.size(), context.profile.disks.size() == 1 ? "" : "s", context.profile.image.source);
 }
 
+// The disks of this node. Controllers and sticks may take a while to show theirs, so a rule that means none of what is there is given some time.
+Result<> find_disks(Context& context) {
+  constexpr auto patience = std::chrono::seconds(15);
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (auto quiet = std::chrono::milliseconds(300);; quiet = std::chrono::milliseconds(1000)) {
+    wait_for_devices(context.devices, quiet);
+    context.machine.disks = TRY(scan_disks());
+    const auto is_there = [&](const DiskRule& rule) {
+      return std::ranges::any_of(context.machine.disks, [&](const Disk& disk) { return why_not(rule.match, disk).empty(); });
+    };
+    if (std::ranges::all_of(context.profile.disks, is_there) || std::chrono::steady_clock::now() >= deadline) return {};
+    context.report.progress(0, std::nullopt, "waiting for a disk that the profile means");
+    context.devices = device_events();
+  }
+}
+
 Result<std::string> plan_stage(Context& context) {
   const auto& settings = context.settings;
   if (!settings.targets.empty()) {
@@ -130,7 +147,7 @@ Result<std::string> plan_stage(Context& context) {
       context.machine.disks.push_back(std::move(disk));
     }
   } else if (on_node()) {
-    context.machine.disks = TRY(scan_disks());
+    TRY(find_disks(context));
   } else {
     return std::unexpected(Error(ErrorKind::refused, "this is not a node that netbooted Signet, so no disk is chosen by itself")
                                .advise("name the disk or image file with --target"));

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <format>
+#include <thread>
 #include <vector>
 
 #include "base/fd.h"
@@ -141,6 +142,20 @@ Result<std::vector<Disk>> scan_disks(const std::string& sys, const std::string& 
     disks.push_back(std::move(disk));
   }
   return disks;
+}
+
+DeviceEvents device_events(const std::string& sys) {
+  return {sysfs::text(sys + "/kernel/uevent_seqnum"), std::chrono::steady_clock::now()};  // Documentation/ABI/testing/sysfs-kernel-uevent-seqnum
+}
+
+void wait_for_devices(const DeviceEvents& seen, std::chrono::milliseconds quiet, const std::string& sys) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  for (auto last = seen;;) {
+    const auto now = device_events(sys);
+    if (now.sequence != last.sequence) last = now;
+    if (now.since - last.since >= quiet || now.since >= deadline) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 Result<Disk> describe_disk(const std::string& path, std::uint32_t sector_size) {

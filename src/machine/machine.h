@@ -3,6 +3,7 @@
 // Every function takes the root of the tree that it reads ("/sys", "/proc"), so tests hand it a directory of files.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -102,6 +103,17 @@ struct Machine {
 /// Whole disks that an installer may consider: no partitions, loops (unless with_loops), ram, zram, CD, floppies, md or dm, and not Signet's own boot
 /// medium. Content is probed.
 Result<std::vector<Disk>> scan_disks(const std::string& sys = "/sys", const std::string& dev = "/dev", bool with_loops = false);
+
+/// How many device events the kernel has sent, and since when it has been so many.
+struct DeviceEvents {
+  std::string sequence;
+  std::chrono::steady_clock::time_point since;
+};
+DeviceEvents device_events(const std::string& sys = "/sys");
+
+/// Waits until the kernel has announced no device for as long as `quiet`, counted from `seen` if nothing came since: disks are found one by one, and
+/// a rule that means "the only disk" must not be judged while one is still to come. At most 10 s.
+void wait_for_devices(const DeviceEvents& seen, std::chrono::milliseconds quiet, const std::string& sys = "/sys");
 
 /// A block device, or an image file that stands for a disk. `sector_size` is for files only.
 Result<Disk> describe_disk(const std::string& path, std::uint32_t sector_size = 512);

@@ -18,7 +18,7 @@ DISKS = {
     "nvme": ["-device", "nvme,drive=disk,serial=signet"],
     "megasas": ["-device", "megasas", "-device", "scsi-hd,drive=disk"],
     "megasas-gen2": ["-device", "megasas-gen2", "-device", "scsi-hd,drive=disk"],
-    "mptsas1068": ["-device", "mptsas1068", "-device", "scsi-hd,drive=disk"],
+    "mptsas1068": ["-device", "mptsas1068", "-device", "scsi-hd,drive=disk,wwn=0x5000c50015ea71ac"],  # a SAS disk has an address
     "pvscsi": ["-device", "pvscsi", "-device", "scsi-hd,drive=disk"],
     "sdhci": ["-device", "sdhci-pci", "-device", "sd-card,drive=disk"],
     "usb": ["-device", "qemu-xhci", "-device", "usb-storage,drive=disk"],

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/fd.h"
+#include "configure/boot_entry.h"
 #include "configure/steps.h"
 #include "configure/target_root.h"
 
@@ -288,4 +289,22 @@ TEST_CASE("an image without a time zone or locale is told what it lacks") {
   std::filesystem::create_directories(scratch.path + "/root/usr/lib/locale/xx_YY.utf8");
   CHECK(configure_time_and_locale(scratch.target(), rule, report));
   CHECK(scratch.target().read("/etc/locale.conf") == "LANG=xx_YY.UTF-8\n");
+}
+
+TEST_CASE("a boot entry is the bytes that UEFI wants") {
+  const BootPartition partition{2, 0x800, 0x20000, "12345678-9abc-def0-1122-334455667788"};
+  const auto option = load_option("Debian", partition, "/EFI/BOOT/BOOTX64.EFI").value();
+  CHECK(option.size() == 6 + 14 + 42 + 4 + 2 * 22 + 4);
+  CHECK(load_option_description(option) == "Debian");
+  const auto node = option.begin() + 20;
+  CHECK((node[0] == 4 && node[1] == 1 && node[2] == 42 && node[4] == 2));
+  // The GUID's first three fields are little-endian.
+  const Bytes guid(node + 24, node + 40);
+  CHECK(guid == Bytes{0x78, 0x56, 0x34, 0x12, 0xbc, 0x9a, 0xf0, 0xde, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88});
+  CHECK_FALSE(load_option("x", {1, 1, 1, "not a guid"}, "/x"));
+  const std::uint16_t order[] = {3, 1};
+  CHECK(with_entry(order, 2, true) == std::vector<std::uint16_t>{2, 3, 1});
+  CHECK(with_entry(order, 1, true) == std::vector<std::uint16_t>{1, 3});
+  CHECK(with_entry(order, 2, false) == std::vector<std::uint16_t>{3, 1, 2});
+  CHECK(with_entry(order, 1, false) == std::vector<std::uint16_t>{3, 1});
 }

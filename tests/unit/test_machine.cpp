@@ -113,3 +113,33 @@ TEST_CASE("what is no disk is refused by name") {
   CHECK_FALSE(describe_disk(scratch.path + "/missing"));
   CHECK(describe_disk(scratch.path).error().message().contains("neither a block device nor an image file"));
 }
+
+TEST_CASE("local.cfg is read, and every mistake in it is told") {
+  const auto config = parse_local_config(
+      "server = \"http://x/\"\ndebug = true\non_success = \"poweroff\"\nconsole = [\"ttyS0\", \"tty0\"]\nretries = 5\n", "local.cfg on /dev/sda3");
+  REQUIRE(config);
+  CHECK(config->values.at("server") == "http://x/");
+  CHECK(config->values.at("debug") == "1");
+  CHECK(config->values.at("on-success") == "poweroff");
+  CHECK(config->values.at("console") == "ttyS0 tty0");
+  CHECK(config->values.at("retries") == "5");
+  const auto wrong = parse_local_config("servr = \"x\"\nhost = 1.5\n", "c");
+  REQUIRE_FALSE(wrong);
+  CHECK(wrong.error().message().contains("c:1:1: unknown key `servr`; did you mean `server`?"));
+  CHECK(wrong.error().message().contains("c:2:1: `host` must be"));
+  CHECK_FALSE(parse_local_config("server = ", "c"));
+  CHECK_FALSE(parse_local_config(std::string("a\0b", 3), "c"));
+  CHECK(parse_local_config("", "c")->values.empty());
+}
+
+TEST_CASE("the kernel command line wins over local.cfg") {
+  Machine machine;
+  machine.local = parse_local_config("server = \"http://card/\"\nhost = \"card\"\nnetwork = \"dhcp\"\n", "local.cfg on /dev/sda3").value();
+  machine.command_line = KernelCommandLine::parse("signet.host=line");
+  CHECK(machine.setting("host")->value == "line");
+  CHECK(machine.setting("host")->source == "signet.host");
+  CHECK(machine.setting("server")->source == "local.cfg on /dev/sda3");
+  CHECK(machine.setting("network")->value == "dhcp");
+  CHECK_FALSE(machine.setting("trust"));
+  CHECK_FALSE(machine.flag("debug"));
+}
