@@ -32,7 +32,6 @@ constexpr MediaOption media_options[] = {
     {{"console", "CONSOLE", "such as ttyS1,115200; repeatable (ttyS0,115200 and tty0)"},
      [](MediaRequest& r, const char* v) { r.consoles.emplace_back(v); }},
     {{"append", "WORDS", "more words for the kernel's command line; repeatable"}, [](MediaRequest& r, const char* v) { r.append.emplace_back(v); }},
-    {{"trust", "FILE", "public keys (PEM) that what is installed must be signed with"}, [](MediaRequest& r, const char* v) { r.trust = v; }},
     {{"ca-bundle", "FILE", "issuers (PEM) that https servers are trusted by"}, [](MediaRequest& r, const char* v) { r.ca_bundle = v; }},
     {{"add", "FILE:PATH", "another file for the initrd; repeatable"}, [](MediaRequest& r, const char* v) { r.add.emplace_back(v); }},
     {{"kernel", "FILE", "instead of PARTS/vmlinuz"}, [](MediaRequest& r, const char* v) { r.kernel = v; }},

@@ -129,7 +129,6 @@ Result<Parts> load_parts(const MediaRequest& request, bool with_config) {
     auto data = TRY_WITHIN(read_file(file, largest_part), option);
     return more.add(to, std::move(data), mode).transform_error([&](Error error) { return std::move(error).within(option); });
   };
-  if (!request.trust.empty()) TRY(put(request.trust, "/etc/signet/trust.pem", "--trust"));
   if (!request.ca_bundle.empty()) TRY(put(request.ca_bundle, "/etc/ssl/certs/ca-certificates.crt", "--ca-bundle"));
   for (const auto& pair : request.add) {
     const auto colon = pair.find(":/");

@@ -1,6 +1,6 @@
 // Boot media made of what was built, with this site's settings put in; nothing is compiled and nothing needs root.
 //
-// Settings travel as local.cfg, trusted keys and extra files as a second archive behind the initrd (the kernel unpacks both). xorriso(1) makes the
+// Settings travel as local.cfg, certificates and extra files as a second archive behind the initrd (the kernel unpacks both). xorriso(1) makes the
 // ISO, mcopy(1) fills FAT file systems.
 #pragma once
 
@@ -20,7 +20,6 @@ struct MediaRequest {
   std::string local_cfg;              // a file whose lines go into local.cfg
   std::vector<std::string> consoles;  // console= words; the last is the one that init speaks on
   std::vector<std::string> append;    // more words for the kernel's command line
-  std::string trust;                  // PEM file of keys that profiles and images must be signed with
   std::string ca_bundle;              // PEM file of issuers of https servers
   std::vector<std::string> add;       // "FILE:/path/in/the/initrd"
   std::string device;                 // usb: the stick, instead of a file

@@ -114,6 +114,10 @@ Result<std::string> identify_stage(Context& context) {
 }
 
 Result<std::string> profile_stage(Context& context) {
+  if (on_node() && ::access("/etc/signet/trust.pem", F_OK) == 0)
+    return std::unexpected(
+        Error(ErrorKind::unsupported, "this initrd has trusted keys (/etc/signet/trust.pem), and this version cannot check signatures")
+            .advise("boot an initrd without them; nothing unsigned is installed while they are there"));
   TRY(find_profile(context));
   if (!context.script.empty()) return std::string("a host script");
   TRY(apply_overrides(context.settings, context.profile));

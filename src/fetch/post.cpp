@@ -1,4 +1,5 @@
 #include <format>
+#include <string>
 
 #include "fetch/fetch.h"
 #include "fetch/transfer.h"
@@ -12,7 +13,8 @@ Result<> post(const Uri& uri, std::string_view content_type, std::string_view bo
   transfer.add_header("Expect:");  // a small body does not ask first (RFC 9110 §10.1.1)
   CURL* easy = transfer.handle();
   curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
-  curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.data());
+  const std::string copy(body);
+  curl_easy_setopt(easy, CURLOPT_POSTFIELDS, copy.c_str());
   curl_easy_setopt(easy, CURLOPT_TIMEOUT, static_cast<long>(limit.count()));
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, +[](char*, std::size_t, std::size_t size, void*) { return size; });
   if (transfer.perform() != CURLE_OK || transfer.status() >= 300) return std::unexpected(transfer.error());

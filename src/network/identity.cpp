@@ -74,7 +74,7 @@ Identity identify(const Machine& machine, const std::optional<Lease>& lease) {
     identity.clues.push_back({wanted, std::move(source), std::move(value), won});
   };
 
-  const auto take_server = [&](std::string text, std::string source) {
+  const auto take_server = [&](const std::string& text, std::string source) {
     const auto uri = server_uri(text);
     const bool won = uri && !identity.server;
     note("server", source, uri ? uri->display() : printable(text), won);

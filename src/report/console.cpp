@@ -27,6 +27,7 @@ enum class Style {
 
 struct Console {
   Fd fd;
+  std::string path;  // empty: not ours to open again
   Style style = Style::lines;
   bool colour = false;
   unsigned width = 80;
@@ -42,6 +43,7 @@ constexpr double first_line_after = 2;  // a stage shorter than this needs no pr
 Console open_console(Fd fd, std::string_view path) {
   Console console;
   console.fd = std::move(fd);
+  console.path = path;
   if (!::isatty(console.fd.get())) return console;
   winsize size{};
   if (::ioctl(console.fd.get(), TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) console.width = size.ws_col;
@@ -123,6 +125,7 @@ class Consoles : public Sink {
  private:
   // A console that hangs (flow control on a dead serial line) must not hang the install: it gets a bounded time, then what it missed is dropped.
   static void put(Console& console, std::string_view text) {
+    bool opened_again = false;
     while (!text.empty()) {
       const ssize_t written = ::write(console.fd.get(), text.data(), text.size());
       if (written > 0) {
@@ -130,6 +133,12 @@ class Consoles : public Sink {
         continue;
       }
       if (written < 0 && errno == EINTR) continue;
+      // A shell that ends hangs its terminal up, and with it everybody who has it open (tty_ioctl(4), TIOCNOTTY).
+      if (written < 0 && errno == EIO && !console.path.empty() && !opened_again) {
+        opened_again = true;
+        if (auto fd = open_file(console.path, O_WRONLY | O_NOCTTY | O_NONBLOCK)) console.fd = std::move(*fd);
+        continue;
+      }
       pollfd ready{console.fd.get(), POLLOUT, 0};
       if (written < 0 && errno != EAGAIN) return;
       if (console.stuck || ::poll(&ready, 1, patience_ms) <= 0) {

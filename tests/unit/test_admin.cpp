@@ -56,7 +56,7 @@ TEST_CASE("a unified kernel has its parts as sections, each on a page of its own
   std::uint32_t end = 0;
   for (unsigned i = 0; i < 5; ++i) {
     const auto header = table + i * 40;
-    CHECK(std::string(made->c_str() + header) == names[i]);
+    CHECK(std::string(made->c_str() + header, ::strnlen(made->c_str() + header, 8)) == names[i]);
     const auto address = get(*made, header + 12, 4), size = get(*made, header + 8, 4), file = get(*made, header + 20, 4);
     CHECK(address % 4096 == 0);
     CHECK(address >= end);
