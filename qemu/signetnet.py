@@ -97,7 +97,7 @@ class Network:
             raise lab.LabError("dnsmasq is not installed; run toolchain/bootstrap")
         log = self.work / "dnsmasq.log"
         command = [program, "--keep-in-foreground", "--conf-file=/dev/null", f"--interface={interface}", "--except-interface=lo", "--bind-interfaces", "--no-resolv", "--no-hosts"]
-        command += ["--dhcp-authoritative", "--no-ping", "--log-dhcp", f"--log-facility={log}", f"--dhcp-leasefile={self.work}/leases", "--dhcp-sequential-ip", "--user=root", f"--pid-file={self.work}/dnsmasq.pid"]
+        command += ["--dhcp-authoritative", "--no-ping", "--log-dhcp", f"--log-facility={log}", f"--dhcp-leasefile={self.work}/leases", "--user=root", f"--pid-file={self.work}/dnsmasq.pid"]
         if not any(option.startswith("--dhcp-range") for option in options):
             command.append("--dhcp-range=10.77.0.100,10.77.0.199,1h")
         if server:
