@@ -17,11 +17,7 @@ import tempfile
 import threading
 import io
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(TOP / "qemu"))
-import signetlab as lab  # noqa: E402
-
-PROMPT = rb"signet:[^\r\n]*[#$] "
+from boottest import SHELL, TOP, lab, log
 
 PROFILE = """schema = 1
 [image]
@@ -217,7 +213,7 @@ def sha256(path):
             digest.update(chunk)
     return digest.hexdigest()
 
-def check(condition, message):
+def require(condition, message):
     if not condition:
         raise lab.LabError(message)
 
@@ -236,32 +232,31 @@ def run_case(name, case):
         with serve(case, tree, work) as (url, initrd):
             command = lab.qemu_command(disks=disks, kernel=lab.OUT / "vmlinuz", initrd=initrd, network=case.network, memory=128,
                                        append=f"console=ttyS0 quiet signet.server={url} {case.append}")  # fmt: skip
-            log = TOP / "build" / f"boot-failure-{name}.log"
-            with lab.Guest(command, log) as guest:
+            with lab.Guest(command, log(f"failure-{name}")) as guest:
                 guest.expect(rb"FAILED: ", case.timeout, "the failure")
                 guest.expect(rb"The install failed \(exit status (\d+)\):", 30, "the text before the shell")
                 status = int(guest.match.group(1))
-                guest.expect(PROMPT, 30, "a shell")
+                guest.expect(SHELL, 30, "a shell")
 
-                console = log.read_bytes().decode(errors="replace").replace("\r", "")
-                check(status != 0, f"exit status {status}")
-                check(re.search("FAILED: [^\n]*" + case.expected, console), f"the console does not say /{case.expected}/")
+                console = guest.log_bytes().decode(errors="replace").replace("\r", "")
+                require(status != 0, f"exit status {status}")
+                require(re.search("FAILED: [^\n]*" + case.expected, console), f"the console does not say /{case.expected}/")
                 text, _ = guest.run("grep '\"event\": *\"failed\"' /run/signet/events.jsonl")
                 events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-                check(len(events) == 1, f"{len(events)} failed events, not one: {text}")
-                check(re.search(case.expected, events[0]["message"]), f"the event says {events[0]['message']!r}")
-                check(events[0]["kind"] == case.kind, f"the event's kind is {events[0]['kind']}, not {case.kind}")
+                require(len(events) == 1, f"{len(events)} failed events, not one: {text}")
+                require(re.search(case.expected, events[0]["message"]), f"the event says {events[0]['message']!r}")
+                require(events[0]["kind"] == case.kind, f"the event's kind is {events[0]['kind']}, not {case.kind}")
                 if name == "three-mistakes":
                     places = re.findall(r"default\.toml:(\d+):(\d+): ", events[0]["message"])
-                    check(len(places) == 3 and len(set(places)) == 3, f"three places are expected: {events[0]['message']}")
+                    require(len(places) == 3 and len(set(places)) == 3, f"three places are expected: {events[0]['message']}")
                 text, status = guest.run("mount | grep /target; ls /outside /target/../outside 2>/dev/null")
-                check("outside" not in text, "something was written outside the target")
+                require("outside" not in text, "something was written outside the target")
                 guest.run("sync")
         if case.untouched:
-            check([sha256(disk) for disk in disks] == before, "the disk has changed")
+            require([sha256(disk) for disk in disks] == before, "the disk has changed")
         else:
             boot_code = disks[0].read_bytes()[:440]
-            check(boot_code == bytes(440), "there is boot code on a disk whose install failed")
+            require(boot_code == bytes(440), "there is boot code on a disk whose install failed")
         print(f"{name:<24} ok: {events[0]['message'].splitlines()[0][:110]}", flush=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -1,17 +1,11 @@
 #!/usr/bin/python3
 """Every source of a host's name, server and profile, with a real dnsmasq: each is tried by itself, and the agent must say that it won."""
 
-import pathlib
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(TOP / "qemu"))
-import signetlab as lab  # noqa: E402
-import signetnet as net  # noqa: E402
+from boottest import SHELL, lab, log, net, run
 
 MAC, UUID, LEASE = "52:54:00:77:00:01", "8f0b2a4e-55c1-4b7c-9d5e-0a1b2c3d4e5f", "10.77.0.150"
 PROFILE = "schema = 1\n[image]\nsource = 'x.tar'\n[[disk]]\nwipe = 'blank'\npartition = [{ name = 'root', size = 'rest', format = 'ext4', mount = '/' }]\n"
@@ -89,10 +83,10 @@ def write_tree(tree, case):
         (tree / name).write_text(text)
 
 
-def start(network, log, append="", disks=()):
+def start(network, name, append="", disks=()):
     extra = ["-uuid", UUID] + net.card(network.tap(), mac=MAC, boot=False)
     command = lab.qemu_command(disks=disks, kernel=lab.OUT / "vmlinuz", initrd=lab.OUT / "initrd.img", append=f"console=ttyS0 signet.rescue quiet {append}", memory=192, cpus=1, network=None, extra=extra)
-    return lab.Guest(network.wrap(command), log)
+    return lab.Guest(network.wrap(command), log(name))
 
 
 def ask(guest):
@@ -119,46 +113,39 @@ def fat_disk(path, text):
     return path
 
 
-def main():
-    work = pathlib.Path(tempfile.mkdtemp(prefix="signet-identity-"))
-    lab.end_on_sigterm()
-    net.need_root()
+def identity(work):
     results = []
-    try:
-        tree = work / "tree"
-        tree.mkdir()
-        with net.Network(work, tree, dhcp=None) as network:
-            def serve(case):
-                write_tree(tree, case)
-                net.end(network.dnsmasq)
-                (work / "leases").unlink(missing_ok=True)
-                if case.dhcp:
-                    network.start_dnsmasq(None, list(case.dhcp), server=False)
+    tree = work / "tree"
+    tree.mkdir()
+    with net.Network(work, tree, dhcp=None) as network:
+        def serve(case):
+            write_tree(tree, case)
+            net.end(network.dnsmasq)
+            (work / "leases").unlink(missing_ok=True)
+            if case.dhcp:
+                network.start_dnsmasq(None, list(case.dhcp), server=False)
 
-            with start(network, TOP / "build/boot-identity.log") as guest:
-                guest.expect(rb"signet:[^\r\n]*# ", 60, "the rescue shell")
-                for case in DHCP_CASES:
-                    serve(case)
-                    judge(case, *ask(guest)[:2], results)
-            for number, case in enumerate(BOOT_CASES):
+        with start(network, "identity") as guest:
+            guest.expect(SHELL, 60, "the rescue shell")
+            for case in DHCP_CASES:
                 serve(case)
-                disks = [fat_disk(work / f"config{number}.img", case.config)] if case.config else []
-                with start(network, TOP / f"build/boot-identity-{number}.log", case.append, disks) as guest:
-                    guest.expect(rb"signet:[^\r\n]*# ", 60, "the rescue shell")
-                    judge(case, *ask(guest)[:2], results)
-            asked = network.nginx.requests()
-        if f'"eth0 {MAC}" "x86_64"' not in asked:
-            raise lab.LabError("no request told the node's MAC and architecture")
-        print("ok  requests carry the node's MAC and architecture")
-    except lab.LabError as error:
-        sys.exit(f"identity: {error}")
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+                judge(case, *ask(guest)[:2], results)
+        for number, case in enumerate(BOOT_CASES):
+            serve(case)
+            disks = [fat_disk(work / f"config{number}.img", case.config)] if case.config else []
+            with start(network, f"identity-{number}", case.append, disks) as guest:
+                guest.expect(SHELL, 60, "the rescue shell")
+                judge(case, *ask(guest)[:2], results)
+        asked = network.nginx.requests()
+    if f'"eth0 {MAC}" "x86_64"' not in asked:
+        raise lab.LabError("no request told the node's MAC and architecture")
+    print("ok  requests carry the node's MAC and architecture")
     bad = [result for result in results if not result[0]]
     for _, name, *_, text in bad:
         print(f"\n{name}:\n{text}")
-    sys.exit(1 if bad else 0)
+    if bad:
+        raise lab.LabError(f"{len(bad)} of {len(results)} cases: somebody else won")
 
 
 if __name__ == "__main__":
-    main()
+    run("identity", identity)

@@ -2,15 +2,10 @@
 """A real Debian 13, installed onto an image file by the agent on this host, then started as a machine; its users log in by SSH with their keys."""
 
 import os
-import pathlib
-import shutil
 import subprocess
 import sys
-import tempfile
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(TOP / "qemu"))
-import signetlab as lab  # noqa: E402
+from boottest import TOP, check, lab, log, run
 
 AGENT = os.environ.get("SIGNET_AGENT", TOP / "build/out/signet-agent")
 
@@ -38,12 +33,6 @@ sudo = true
 """
 
 
-def check(condition, message):
-    if not condition:
-        raise lab.LabError(message)
-    print(f"ok: {message}", flush=True)
-
-
 def install(work, table, key):
     made = lab.image()
     disk, profile = work / "disk.img", work / "profile.toml"
@@ -62,13 +51,12 @@ def install(work, table, key):
 def start(work, disk, table):
     port = lab.free_port()
     network = ["-netdev", f"user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:22", "-device", "virtio-net-pci,netdev=net0,romfile="]
-    log = TOP / "build" / f"boot-image-file-{table}.log"
 
     def ssh(user, *words):
         options = ["-i", work / "key", "-p", str(port), "-o", f"UserKnownHostsFile={work}/known", "-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "-o", "ConnectTimeout=60"]
         return subprocess.run(["ssh", "-q", *options, f"{user}@127.0.0.1", *words], stdout=subprocess.PIPE, text=True, timeout=120).stdout.strip()
 
-    with lab.Guest(lab.qemu_command(disks=[disk], network=None, extra=network), log) as guest:
+    with lab.Guest(lab.qemu_command(disks=[disk], network=None, extra=network), log(f"image-file-{table}")) as guest:
         guest.expect(rb"filed login: ", 240, "the login prompt")
         check(ssh("root", "hostname -f") == "filed.example.org", "root logs in with the profile's key; the host knows its full name")
         check(ssh("deploy", "id -un; sudo -n id -un; pwd; echo $SHELL").split() == ["deploy", "root", "/home/deploy", "/bin/bash"], "deploy logs in and may sudo")
@@ -79,19 +67,13 @@ def start(work, disk, table):
 
 
 def main():
-    if os.getuid() != 0:
-        print("this test mounts file systems and needs root")
-        sys.exit(77)
     table = sys.argv[1] if len(sys.argv) > 1 else "gpt"
-    work = pathlib.Path(tempfile.mkdtemp(prefix="signet-image-file-"))
-    try:
+
+    def body(work):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", work / "key"], check=True)
-        disk = install(work, table, (work / "key.pub").read_text().strip())
-        start(work, disk, table)
-    except lab.LabError as error:
-        sys.exit(f"image_file: {error}")
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        start(work, install(work, table, (work / "key.pub").read_text().strip()), table)
+
+    run("image-file", body)
 
 
 if __name__ == "__main__":

@@ -2,31 +2,17 @@
 """Networks as they are: late links, several cards, VLANs, bonds, IPv6 alone, servers that are late, double or strange. Each case must bring a lease and a server."""
 
 import argparse
-import pathlib
-import re
-import shutil
 import subprocess
-import sys
-import tempfile
 import time
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(TOP / "qemu"))
-import signetlab as lab  # noqa: E402
-import signetnet as net  # noqa: E402
+from boottest import TOP, check, lab, log, net, run
 
 LEASE = rb"network +(\S+) has (\S+)[^\r\n]*"
 
 
-def check(condition, message):
-    if not condition:
-        raise lab.LabError(message)
-    print(f"ok: {message}", flush=True)
-
-
 def start(network, name, cards, append="", extra=()):
     command = lab.qemu_command(kernel=lab.OUT / "vmlinuz", initrd=lab.OUT / "initrd.img", append=f"console=ttyS0 {append}", memory=192, cpus=1, network=None, extra=[*cards, *extra])
-    return lab.Guest(network.wrap(command), TOP / f"build/boot-network-{name}.log")
+    return lab.Guest(network.wrap(command), log(f"network-{name}"))
 
 
 def lease_of(guest, timeout=150):
@@ -211,19 +197,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("case", nargs="*", metavar="CASE", help=" ".join(CASES))
     wanted = parser.parse_args().case or list(CASES)
-    lab.end_on_sigterm()
-    net.need_root()
-    failed = 0
-    for name in wanted:
-        work = pathlib.Path(tempfile.mkdtemp(prefix="signet-network-"))
-        try:
-            CASES[name](work)
-        except lab.LabError as error:
-            print(f"FAILED: {name}: {error}", flush=True)
-            failed += 1
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    sys.exit(1 if failed else 0)
+
+    def body(work):
+        failed = []
+        for name in wanted:
+            (work / name).mkdir()
+            try:
+                CASES[name](work / name)
+            except lab.LabError as error:
+                print(f"FAILED: {name}: {error}", flush=True)
+                failed.append(name)
+        if failed:
+            raise lab.LabError(f"{len(failed)} of {len(wanted)} cases failed: {' '.join(failed)}")
+
+    run("network", body)
 
 
 if __name__ == "__main__":

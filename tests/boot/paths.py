@@ -2,17 +2,10 @@
 """The demo's install through every way in: the machine's firmware, a server or a medium bring Signet up, it installs, and the disk starts by itself."""
 
 import argparse
-import pathlib
-import shutil
 import subprocess
-import sys
-import tempfile
 import time
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(TOP / "qemu"))
-import signetlab as lab  # noqa: E402
-import signetnet as net  # noqa: E402
+from boottest import await_install, lab, log, net, run
 
 CONSOLE = "console=tty0 console=ttyS0"
 
@@ -78,20 +71,17 @@ def install(name, path, work):
             options |= dict(kernel=lab.OUT / "vmlinuz", initrd=lab.OUT / "initrd.img", append=CONSOLE)
         if path.ends:
             extra += ["-no-reboot"]
-        log = TOP / "build" / f"boot-path-{name}.log"
-        with lab.Guest(network.wrap(lab.qemu_command(**options, extra=extra)), log) as guest:
+        with lab.Guest(network.wrap(lab.qemu_command(**options, extra=extra)), log(f"path-{name}")) as guest:
             guest.expect(rb"\d network +\S+ has ", 240, "a lease")
             print(f"power on to lease: {time.monotonic() - guest.started:.1f} s", flush=True)
-            if guest.expect([rb"installed; next: reboot", rb"FAILED: [^\r\n]*"], 300, "the install") == 1:
-                time.sleep(1)
-                raise lab.LabError(guest.match.group(0).decode(errors="replace"))
+            await_install(guest, then="reboot")
             print(f"power on to installed: {time.monotonic() - guest.started:.1f} s", flush=True)
             if path.ends:
                 guest.wait_off(60)
             else:
                 guest.expect(rb"node01 login: ", 240, "the installed system's login prompt, after the machine restarted by itself")
         if path.ends:
-            with lab.Guest(lab.qemu_command(disks=[disk], network=None), log.with_suffix(".disk.log")) as guest:
+            with lab.Guest(lab.qemu_command(disks=[disk], network=None), log(f"path-{name}-disk")) as guest:
                 guest.expect(rb"node01 login: ", 240, "the installed system's login prompt")
 
 
@@ -99,16 +89,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", choices=PATHS)
     name = parser.parse_args().path
-    lab.end_on_sigterm()
-    net.need_root()
-    work = pathlib.Path(tempfile.mkdtemp(prefix="signet-path-"))
-    try:
-        install(name, PATHS[name], work)
-        print(f"ok: {name}: from power on to the installed system's login prompt")
-    except lab.LabError as error:
-        sys.exit(f"{name}: {error}")
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    run(f"path-{name}", lambda work: install(name, PATHS[name], work))
+    print(f"ok: {name}: from power on to the installed system's login prompt")
 
 
 if __name__ == "__main__":

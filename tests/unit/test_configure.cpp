@@ -29,6 +29,24 @@ struct Scratch {
   std::string path;
 };
 
+struct Formatted {
+  FormatType format;
+  const char* mount;
+  const char* uuid;
+};
+
+Plan plan_of(std::initializer_list<Formatted> partitions) {
+  Plan plan;
+  auto& disk = plan.disks.emplace_back();
+  for (const auto& [format, mount, uuid] : partitions) {
+    auto& partition = disk.partitions.emplace_back();
+    partition.format = format;
+    partition.mount = mount;
+    partition.uuid = uuid;
+  }
+  return plan;
+}
+
 }  // namespace
 
 TEST_CASE("hosts gets the host's own line and keeps the others") {
@@ -41,33 +59,12 @@ TEST_CASE("hosts gets the host's own line and keeps the others") {
 }
 
 TEST_CASE("fstab names file systems by UUID") {
-  Plan plan;
-  plan.disks.resize(1);
-  auto& partitions = plan.disks.front().partitions;
-  partitions.resize(3);
-  partitions[0].format = FormatType::vfat;
-  partitions[0].mount = "/boot/efi";
-  partitions[0].uuid = "1A2B-3C4D";
-  partitions[1].format = FormatType::swap;
-  partitions[1].uuid = "s";
-  partitions[2].format = FormatType::ext4;
-  partitions[2].mount = "/";
-  partitions[2].uuid = "r";
-  const auto text = fstab_text(plan);
+  const auto text = fstab_text(plan_of({{FormatType::vfat, "/boot/efi", "1A2B-3C4D"}, {FormatType::swap, "", "s"}, {FormatType::ext4, "/", "r"}}));
   CHECK(text.contains("UUID=r  /  ext4  errors=remount-ro  0  1\nUUID=1A2B-3C4D  /boot/efi  vfat  umask=0077  0  2\nUUID=s  none  swap  sw  0  0\n"));
 }
 
 TEST_CASE("fstab keeps what needs no disk of the golden machine") {
-  Plan plan;
-  plan.disks.resize(1);
-  auto& partitions = plan.disks.front().partitions;
-  partitions.resize(2);
-  partitions[0].format = FormatType::ext4;
-  partitions[0].mount = "/";
-  partitions[0].uuid = "r";
-  partitions[1].format = FormatType::ext4;
-  partitions[1].mount = "/srv/my data";
-  partitions[1].uuid = "d";
+  const auto plan = plan_of({{FormatType::ext4, "/", "r"}, {FormatType::ext4, "/srv/my data", "d"}});
   constexpr auto golden =
       "# a comment\nUUID=old / ext4 defaults 0 1\n/dev/sda2 none swap sw 0 0\n/swapfile none swap sw 0 0\nLABEL=x /x xfs defaults 0 0\n"
       "server:/home\t/home  nfs  rw,soft 0 0\n/srv/a /srv/b none bind 0 0\ntmpfs /srv/my\\040data tmpfs size=1G 0 0\nbroken line\n";
