@@ -33,6 +33,8 @@ constexpr MediaOption media_options[] = {
      [](MediaRequest& r, const char* v) { r.consoles.emplace_back(v); }},
     {{"append", "WORDS", "more words for the kernel's command line; repeatable"}, [](MediaRequest& r, const char* v) { r.append.emplace_back(v); }},
     {{"ca-bundle", "FILE", "issuers (PEM) that https servers are trusted by"}, [](MediaRequest& r, const char* v) { r.ca_bundle = v; }},
+    {{"trust", "FILE", "public keys (PEM): profiles, scripts and images must be signed by one"}, [](MediaRequest& r, const char* v) { r.trust = v; }},
+    {{"firmware", "FILE", "firmware and microcode, as toolchain/firmware packs them"}, [](MediaRequest& r, const char* v) { r.firmware = v; }},
     {{"add", "FILE:PATH", "another file for the initrd; repeatable"}, [](MediaRequest& r, const char* v) { r.add.emplace_back(v); }},
     {{"kernel", "FILE", "instead of PARTS/vmlinuz"}, [](MediaRequest& r, const char* v) { r.kernel = v; }},
     {{"initrd", "FILE", "instead of PARTS/initrd.img"}, [](MediaRequest& r, const char* v) { r.initrd = v; }},

@@ -15,6 +15,7 @@
 #include "base/size.h"
 #include "base/text.h"
 #include "base/uri.h"
+#include "fetch/signature.h"
 #include "machine/local_config.h"
 
 namespace signet {
@@ -130,6 +131,11 @@ Result<Parts> load_parts(const MediaRequest& request, bool with_config) {
     return more.add(to, std::move(data), mode).transform_error([&](Error error) { return std::move(error).within(option); });
   };
   if (!request.ca_bundle.empty()) TRY(put(request.ca_bundle, "/etc/ssl/certs/ca-certificates.crt", "--ca-bundle"));
+  if (!request.trust.empty()) {
+    const auto pem = TRY_WITHIN(read_file(request.trust, largest_part), "--trust");
+    TRY_WITHIN(TrustedKeys().add(pem, request.trust), "--trust");
+    TRY(put(request.trust, "/etc/signet/trust.pem", "--trust"));
+  }
   for (const auto& pair : request.add) {
     const auto colon = pair.find(":/");
     if (colon == std::string::npos || colon == 0) return fail(ErrorKind::usage, "--add {}: write it as FILE:/path/in/the/initrd", printable(pair));
@@ -142,7 +148,26 @@ Result<Parts> load_parts(const MediaRequest& request, bool with_config) {
     parts.initrd.resize((parts.initrd.size() + 3) / 4 * 4, '\0');  // archives start at multiples of four
     parts.initrd += more.bytes();
   }
+  if (!request.firmware.empty()) {
+    // Microcode is looked for at the very start (Documentation/arch/x86/microcode.rst).
+    auto first = TRY_WITHIN(read_file(request.firmware, largest_part), "--firmware");
+    if (!first.starts_with("070701"))
+      return std::unexpected(Error(ErrorKind::invalid, std::format("--firmware {}: this is no cpio archive", request.firmware))
+                                 .advise("make one with toolchain/firmware"));
+    first.resize((first.size() + 3) / 4 * 4, '\0');
+    parts.initrd.insert(0, first);
+  }
   return parts;
+}
+
+// The tools that a node may need, beside its kernel: without a server it has no other place to get them from.
+Result<> copy_tools(const MediaRequest& request, const std::string& to) {
+  const auto from = request.parts + "/boot/tools";
+  std::error_code error;
+  if (!fs::is_directory(from, error)) return {};
+  fs::copy(from, to, fs::copy_options::recursive | fs::copy_options::overwrite_existing, error);
+  if (error) return fail(ErrorKind::io, "copy {}: {}", from, error.message());
+  return {};
 }
 
 Result<std::string> unified_kernel(const MediaRequest& request, const Parts& parts, const std::string& line) {
@@ -200,6 +225,7 @@ Result<> make_pxe(const MediaRequest& request) {
   TRY(write_file(out + "/signet.efi", program));
   // What a firmware of each kind fetches first; each then reads its configuration from this directory.
   for (const char* loader : {"lpxelinux.0", "ldlinux.c32", "grubnetx64.efi", "undionly.kpxe", "snponly.efi"}) TRY(copy_loader(request, loader, out));
+  TRY(copy_tools(request, out + "/tools"));
   TRY(write_file(
       out + "/pxelinux.cfg/default",
       std::format("SERIAL 0 115200\nDEFAULT signet\nPROMPT 0\nLABEL signet\n  KERNEL vmlinuz\n  INITRD initrd.img\n  APPEND {}\n  IPAPPEND 2\n",
@@ -225,11 +251,7 @@ Result<> make_iso(const MediaRequest& request) {
   TRY(write_file(tree + "/local.cfg", config));  // a CD has no partitions
   TRY(write_file(tree + "/isolinux/isolinux.cfg", isolinux_menu(line)));
   for (const char* loader : {"isolinux.bin", "ldlinux.c32"}) TRY(copy_loader(request, loader, tree + "/isolinux"));
-  std::error_code none;
-  if (fs::is_directory(request.parts + "/boot/tools", none)) {
-    fs::copy(request.parts + "/boot/tools", tree + "/boot/tools", fs::copy_options::recursive, none);
-    if (none) return fail(ErrorKind::io, "copy {}/boot/tools: {}", request.parts, none.message());
-  }
+  TRY(copy_tools(request, tree + "/boot/tools"));
   const auto efi = scratch / "signet.efi", esp = scratch / "esp.img", settings = scratch / "config.img";
   const auto program = TRY(unified_kernel(request, parts, line));
   TRY(write_file(efi, program));

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "fetch/fetch.h"
+#include "fetch/signature.h"
 #include "filesystem/filesystem.h"
 #include "machine/machine.h"
 #include "network/network.h"
@@ -19,6 +20,12 @@
 
 namespace signet {
 
+/// One disk as a verb's flags describe it: the [[disk]] of a profile that a script has no need for.
+struct DiskFlags {
+  std::optional<std::string> id, match, path, wipe, table;
+  std::vector<std::string> partitions;
+};
+
 /// What the command line of a verb said.
 struct Settings {
   std::string state = "/run/signet";  // lease, profile, plan, events, timeline
@@ -27,14 +34,19 @@ struct Settings {
   std::string server;                 // as signet.server
   std::string host;                   // as signet.host
   std::vector<std::string> targets;   // disks or image files that the disk rules choose from; empty: all disks of this node
+  std::string trust;                  // as signet.trust
   std::string from;                   // install: the stage to begin with
   bool quiet = false;                 // no console output but errors
+  bool planned = false;               // partition: what `plan` has saved
 
   // What a profile would say, for verbs that a script calls without one.
-  std::optional<std::string> disk, match, wipe, table, source, sha256, hostname, timezone, kernel_args, root_password, on_success, on_failure;
-  std::vector<std::string> partitions, ssh_keys;
+  std::vector<DiskFlags> disks;
+  std::optional<std::string> source, sha256, hostname, timezone, kernel_args, root_password, boot_loader, boot_order, on_success, on_failure;
+  std::vector<std::string> ssh_keys, pre_install, post_install;
+  std::optional<std::string> rest;  // configure --settings: a file with [network] and [configure], - for standard input
 
-  std::vector<std::string> words;  // setting: its name
+  std::vector<std::string> words;  // setting, tool: its name
+  std::string key;                 // sshd
 
   // format, of one file system without a plan.
   std::string type, path, label, uuid;
@@ -54,14 +66,16 @@ struct Context {
   std::optional<Lease> lease;
   Identity identity;
   Profile profile;
+  std::string profile_name;         // its URI
   std::string script_name, script;  // a host script was found instead of a profile
   std::vector<Hook> pre_install, post_install;
   Plan plan;
   bool have_plan = false;
   bool reporting = false;  // to syslog or a server, as settings say
   FetchOptions fetch;
+  TrustedKeys trust;  // with any, nothing unsigned is used
 
-  std::string state_file(const char* name) const { return settings.state + "/" + name; }
+  std::string state_file(std::string_view name) const { return settings.state + "/" + std::string(name); }
 };
 
 /// True in Signet's own initrd, where finish actions act and every disk is ours to choose from.

@@ -22,20 +22,23 @@ namespace {
 
 // What an earlier attempt left would be taken for this one's.
 void forget_earlier_attempt(const Context& context) {
-  for (const char* name : {"profile.toml", "plan.json", "timeline", "failure", "finish", "identity"}) ::unlink(context.state_file(name).c_str());
+  for (const char* name : {"profile.toml", "plan.json", "variables", "timeline", "failure", "finish", "identity"})
+    ::unlink(context.state_file(name).c_str());
 }
 
 Result<> run_host_script(Context& context) {
   const auto path = context.state_file("host-script");
   TRY(write_file(path, context.script, 0700));
   context.report.log("running {}", context.script_name);
-  auto environment = identity_environment(context);
+  auto environment = script_environment(context);
   environment.push_back("SIGNET_SCRIPT=" + context.script_name);
   const auto completed = TRY(run({
       .arguments = {"sh", path},
       .environment = std::move(environment),
       .on_line = [&](std::string_view line) { context.report.log(line); },
   }));
+  // What the script has said to its verbs counts from here on, on_failure not least.
+  if (auto saved = load_profile(context)) context.profile = std::move(*saved);
   if (completed.status != 0) {
     const auto said = read_file(context.state_file("failure"));
     return std::unexpected(Error(ErrorKind::io, std::format("host script {}: exit status {}{}", context.script_name, completed.status,

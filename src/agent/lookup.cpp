@@ -6,16 +6,11 @@
 #include <format>
 #include <thread>
 
+#include "base/fd.h"
 #include "base/text.h"
 
 namespace signet {
 namespace {
-
-FetchOptions with_retries(Context& context) {
-  FetchOptions options = context.fetch;
-  options.on_retry = [&context](std::string_view why) { context.report.log(why); };
-  return options;
-}
 
 // Who asks, for servers that make the answer when they are asked: as ROCKS and Red Hat's installers have always sent it, and in plain words.
 FetchOptions with_identity(Context& context) {
@@ -30,7 +25,7 @@ FetchOptions with_identity(Context& context) {
 }
 
 Result<Profile> parse(Context& context, std::string_view text, const Uri& uri) {
-  const auto load = [&](const Uri& extended) { return fetch_text(extended, with_retries(context)); };
+  const auto load = [&](const Uri& extended) { return fetch_trusted(context, extended, with_retries(context)); };
   auto profile = parse_profile(text, uri, load);
   if (!profile) return std::unexpected(to_error(profile.error()));
   return std::move(*profile);
@@ -48,10 +43,49 @@ Result<> accept(Context& context, const Uri& uri, std::string text) {
     return {};
   }
   context.profile = TRY(parse(context, text, uri));
+  context.profile_name = uri.display();
   return {};
 }
 
 }  // namespace
+
+FetchOptions with_retries(Context& context) {
+  FetchOptions options = context.fetch;
+  options.on_retry = [&context](std::string_view why) { context.report.log(why); };
+  return options;
+}
+
+Result<> load_trust(Context& context) {
+  context.trust = {};
+  constexpr const char* packed = "/etc/signet/trust.pem";
+  if (on_node() && ::access(packed, F_OK) == 0) {
+    const auto pem = TRY_WITHIN(read_file(packed), "trusted keys");
+    TRY(context.trust.add(pem, packed));
+  }
+  const auto add = [&](const std::string& value, const std::string& source) -> Result<> {
+    if (value.contains("-----BEGIN")) return context.trust.add(value, source);
+    const auto pem = TRY_WITHIN(read_file(value), source);
+    return context.trust.add(pem, value);
+  };
+  if (!context.settings.trust.empty()) TRY(add(context.settings.trust, "--trust"));
+  if (const auto said = context.machine.setting("trust")) TRY(add(said->value, said->source));
+  return {};
+}
+
+Result<std::string> fetch_trusted(Context& context, const Uri& uri, const FetchOptions& options) {
+  auto text = TRY(fetch_text(uri, options));
+  if (context.trust.empty()) return text;
+  auto signature_uri = uri;
+  signature_uri.path += ".sig";
+  const auto signature = fetch_text(signature_uri, options);
+  if (!signature && signature.error().kind() == ErrorKind::not_found)
+    return std::unexpected(
+        Error(ErrorKind::verification, std::format("{} is not signed: there is no {}", uri.display(), signature_uri.display()))
+            .advise("this initrd has trusted keys, so everything must be signed: openssl dgst -sha256 -sign key.pem -out FILE.sig FILE"));
+  if (!signature) return std::unexpected(signature.error());
+  TRY(context.trust.verify(text, *signature, uri.display()));
+  return text;
+}
 
 void name_from_hosts_file(Context& context) {
   auto& identity = context.identity;
@@ -76,14 +110,14 @@ void name_from_hosts_file(Context& context) {
 }
 
 Result<Profile> read_profile(Context& context, const Uri& uri) {
-  const auto text = TRY_WITHIN(fetch_text(uri, with_retries(context)), "profile");
+  const auto text = TRY_WITHIN(fetch_trusted(context, uri, with_retries(context)), "profile");
   return parse(context, text, uri);
 }
 
 Result<> find_profile(Context& context) {
   auto& identity = context.identity;
   const auto take = [&](const Uri& uri) -> Result<> {
-    auto text = TRY_WITHIN(fetch_text(uri, with_identity(context)), "profile");
+    auto text = TRY_WITHIN(fetch_trusted(context, uri, with_identity(context)), "profile");
     context.report.log("profile {}", uri.display());
     return accept(context, uri, std::move(text));
   };
@@ -102,7 +136,7 @@ Result<> find_profile(Context& context) {
   for (const auto& name : candidates) {
     for (const char* suffix : {".toml", ".sh"}) {
       const auto uri = TRY(resolve_uri(*identity.server, "hosts/" + name + suffix));
-      auto text = fetch_text(uri, with_identity(context));
+      auto text = fetch_trusted(context, uri, with_identity(context));
       const bool missing = !text && text.error().kind() == ErrorKind::not_found;
       identity.clues.push_back({"profile", "hosts/" + name + suffix, missing ? "" : text ? "found" : text.error().message(), text.has_value()});
       if (missing) continue;
@@ -127,7 +161,7 @@ Result<> fetch_hooks(Context& context) {
     hooks.clear();
     for (const auto& source : sources) {
       const auto uri = TRY(parse_uri(source));
-      hooks.push_back({uri.display(), TRY_WITHIN(fetch_text(uri, with_retries(context)), kind)});
+      hooks.push_back({uri.display(), TRY_WITHIN(fetch_trusted(context, uri, with_retries(context)), kind)});
     }
     return {};
   };

@@ -2,49 +2,76 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <format>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "profile/words.h"
+
 namespace signet {
 namespace {
 
-Result<DiskRule> disk_from_flags(const Settings& settings) {
+constexpr std::size_t largest_settings = 1 << 20;
+
+template <class Enum, std::size_t size>
+Result<Enum> word(const Words<Enum, size>& words, const std::string& text, const char* flag) {
+  if (const auto value = value_of(words, text)) return *value;
+  return fail(ErrorKind::usage, "{} must be {}, not {}", flag, list_of(words), printable(text));
+}
+
+Result<DiskRule> disk_from_flags(const DiskFlags& flags, std::size_t number) {
   DiskRule rule;
-  rule.id = "disk";
-  if (settings.match) rule.match = TRY_WITHIN(parse_match_flag(*settings.match), "--match");
-  if (settings.disk) rule.match.path = *settings.disk;
-  const auto wipe = settings.wipe.value_or("");
-  if (wipe == "blank")
-    rule.wipe = WipeRule::blank;
-  else if (wipe == "signet")
-    rule.wipe = WipeRule::signet;
-  else if (wipe == "any")
-    rule.wipe = WipeRule::any;
-  else
-    return fail(ErrorKind::usage, "--wipe must be blank, signet or any{}", wipe.empty() ? "; it has no default" : ", not " + wipe);
-  const auto table = settings.table.value_or("gpt");
-  if (table != "gpt" && table != "mbr") return fail(ErrorKind::usage, "--table must be gpt or mbr, not {}", table);
-  rule.table = table == "gpt" ? TableType::gpt : TableType::mbr;
-  if (settings.partitions.empty()) return fail(ErrorKind::usage, "no --partition is given");
-  for (const auto& text : settings.partitions) rule.partitions.push_back(TRY_WITHIN(parse_partition_flag(text), "--partition"));
+  rule.id = flags.id.value_or(number == 0 ? "disk" : std::format("disk{}", number + 1));
+  if (rule.id.empty()) return fail(ErrorKind::usage, "--id is empty");
+  if (flags.match) rule.match = TRY_WITHIN(parse_match_flag(*flags.match), "--match");
+  if (flags.path) rule.match.path = *flags.path;
+  if (!flags.wipe) return fail(ErrorKind::usage, "--wipe must be {}; it has no default", list_of(wipe_words));
+  rule.wipe = TRY(word(wipe_words, *flags.wipe, "--wipe"));
+  rule.table = TRY(word(table_words, flags.table.value_or("gpt"), "--table"));
+  if (flags.partitions.empty()) return fail(ErrorKind::usage, "no --partition is given");
+  for (const auto& text : flags.partitions) rule.partitions.push_back(TRY_WITHIN(parse_partition_flag(text), "--partition"));
   return rule;
 }
 
-Result<FinishAction> action(const std::string& text, const char* flag) {
-  if (const auto parsed = parse_finish_action(text)) return *parsed;
-  return fail(ErrorKind::usage, "{} must be reboot, poweroff, halt, kexec, shell or beep, not {}", flag, text);
+// As a person types it: a URI, or a path from here.
+Result<std::string> uri_from_flag(const std::string& text, const char* flag) {
+  char here[4096];
+  const bool relative = !text.contains("://") && !text.starts_with('/') && ::getcwd(here, sizeof here);
+  return TRY_WITHIN(parse_uri(relative ? std::string(here) + "/" + text : text), flag).text();
+}
+
+// [network] and [configure] of a profile, for all that configure has no flag for.
+Result<> apply_rest(const std::string& path, Profile& profile) {
+  const auto text = TRY_WITHIN(read_file(path == "-" ? "/proc/self/fd/0" : path, largest_settings), "--settings");
+  const auto name = path == "-" ? std::string("/dev/stdin") : TRY(uri_from_flag(path, "--settings"));
+  const auto where = TRY(parse_uri(name));
+  const auto nothing = [](const Uri& uri) -> Result<std::string> {
+    return fail(ErrorKind::invalid, "{}: --settings extends nothing", uri.display());
+  };
+  const auto rest = parse_profile(text, where, nothing, Completeness::partial);
+  if (!rest) return std::unexpected(to_error(rest.error()).within("--settings"));
+  if (!rest->disks.empty() || !rest->image.source.empty() || !rest->hooks.pre_install.empty() || !rest->hooks.post_install.empty())
+    return fail(ErrorKind::usage, "--settings: only [network] and [configure] belong there; disks, image and hooks are for `partition`");
+  profile.network = rest->network;
+  profile.configure = rest->configure;
+  return {};
 }
 
 }  // namespace
 
 Result<> apply_overrides(const Settings& settings, Profile& profile) {
-  if (settings.disk || settings.match || settings.wipe || settings.table || !settings.partitions.empty()) {
+  if (!settings.disks.empty()) {
     profile.disks.clear();
-    profile.disks.push_back(TRY(disk_from_flags(settings)));
+    for (const auto& flags : settings.disks) {
+      auto rule = TRY(disk_from_flags(flags, profile.disks.size()));
+      if (std::ranges::contains(profile.disks, rule.id, &DiskRule::id)) return fail(ErrorKind::usage, "--id: two disks are called {}", rule.id);
+      profile.disks.push_back(std::move(rule));
+    }
   }
+  if (settings.rest) TRY(apply_rest(*settings.rest, profile));
   if (settings.source) {
-    // As a person types it: a URI, or a path from here.
-    auto text = *settings.source;
-    char here[4096];
-    if (!text.contains("://") && !text.starts_with('/') && ::getcwd(here, sizeof here)) text = std::string(here) + "/" + text;
-    profile.image.source = TRY_WITHIN(parse_uri(text), "--source").text();
+    profile.image.source = TRY(uri_from_flag(*settings.source, "--source"));
     profile.image.sha256.clear();
   }
   if (settings.sha256) profile.image.sha256 = *settings.sha256;
@@ -53,8 +80,12 @@ Result<> apply_overrides(const Settings& settings, Profile& profile) {
   if (settings.kernel_args) profile.configure.kernel_args = *settings.kernel_args;
   if (settings.root_password) profile.configure.root_password_hash = *settings.root_password;
   for (const auto& key : settings.ssh_keys) profile.configure.ssh_keys.push_back(key);
-  if (settings.on_success) profile.finish.on_success = TRY(action(*settings.on_success, "--on-success"));
-  if (settings.on_failure) profile.finish.on_failure = TRY(action(*settings.on_failure, "--on-failure"));
+  for (const auto& hook : settings.post_install) profile.hooks.post_install.push_back(TRY(uri_from_flag(hook, "--post-install")));
+  for (const auto& hook : settings.pre_install) profile.hooks.pre_install.push_back(TRY(uri_from_flag(hook, "--pre-install")));
+  if (settings.boot_loader) profile.configure.boot_loader = TRY(word(boot_loader_words, *settings.boot_loader, "--boot-loader"));
+  if (settings.boot_order) profile.finish.boot_order = TRY(word(boot_order_words, *settings.boot_order, "--boot-order"));
+  if (settings.on_success) profile.finish.on_success = TRY(word(action_words, *settings.on_success, "--on-success"));
+  if (settings.on_failure) profile.finish.on_failure = TRY(word(action_words, *settings.on_failure, "--on-failure"));
   return {};
 }
 

@@ -5,7 +5,8 @@
 
 namespace signet {
 
-/// Puts what the flags say over what the profile says. Any of --disk, --match, --wipe, --table or --partition replaces the profile's disks by one.
+/// Puts what the flags say over what the profile says. Flags of disks replace all disks of the profile; --settings replaces its [network] and
+/// [configure]; hooks and keys are added.
 Result<> apply_overrides(const Settings& settings, Profile& profile);
 
 }  // namespace signet

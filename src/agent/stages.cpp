@@ -11,6 +11,7 @@
 #include "agent/finish.h"
 #include "agent/lookup.h"
 #include "agent/overrides.h"
+#include "agent/ssh_server.h"
 #include "agent/state.h"
 #include "base/fd.h"
 #include "base/process.h"
@@ -81,6 +82,14 @@ void start_reporting(Context& context) {
     context.report.log("{}: {}", said->source, uri.error().message());
 }
 
+// A node that nobody can log in to is still a node that can be installed.
+void start_ssh(Context& context) {
+  const auto said = context.machine.setting("sshd");
+  if (!said || said->value == "0") return;
+  auto started = start_ssh_server(context, said->value);
+  if (!started) context.report.log("no SSH server: {}", started.error().message());
+}
+
 Result<std::string> identify_stage(Context& context) {
   context.machine.links = scan_links();
   if (context.lease)
@@ -105,8 +114,12 @@ Result<std::string> identify_stage(Context& context) {
     set_absurd_clock(servers, context.report);
   }
   context.report.set_identity(identity.host_name, identity.uuid);
-  if (on_node()) start_reporting(context);
   TRY(save_identity(context));
+  TRY(load_trust(context));
+  if (on_node()) {
+    start_reporting(context);
+    start_ssh(context);
+  }
   const auto name = identity.host_name.empty() ? std::string("no name") : std::format("{} (from {})", identity.host_name, identity.host_name_source);
   const auto server =
       identity.server ? std::format("server {} (from {})", identity.server->display(), identity.server_source) : std::string("no server");
@@ -114,10 +127,6 @@ Result<std::string> identify_stage(Context& context) {
 }
 
 Result<std::string> profile_stage(Context& context) {
-  if (on_node() && ::access("/etc/signet/trust.pem", F_OK) == 0)
-    return std::unexpected(
-        Error(ErrorKind::unsupported, "this initrd has trusted keys (/etc/signet/trust.pem), and this version cannot check signatures")
-            .advise("boot an initrd without them; nothing unsigned is installed while they are there"));
   TRY(find_profile(context));
   if (!context.script.empty()) return std::string("a host script");
   TRY(apply_overrides(context.settings, context.profile));
@@ -163,7 +172,12 @@ Result<std::string> plan_stage(Context& context) {
     FetchOptions options = context.fetch;
     options.on_retry = [&](std::string_view why) { context.report.log(why); };
     image_size = TRY_WITHIN(probe(uri, options), "image").size;
-    if (context.profile.image.sha256.empty()) context.report.log("the profile has no image.sha256: the image will not be verified");
+    if (context.profile.image.sha256.empty()) {
+      if (!context.trust.empty())
+        return std::unexpected(Error(ErrorKind::verification, "the profile has no image.sha256, so nobody has signed for the image")
+                                   .advise("add image.sha256 to the profile and sign it again; this initrd has trusted keys"));
+      context.report.log("the profile has no image.sha256: the image will not be verified");
+    }
   }
   TRY(fetch_hooks(context));
   context.plan = TRY(make_plan({context.profile, context.machine, image_size, random_uuid}));
@@ -177,7 +191,7 @@ Result<std::string> pre_install_stage(Context& context) {
   for (const auto& hook : context.pre_install) {
     context.report.log("running {}", hook.name);
     const auto completed =
-        TRY(run({.arguments = {"sh", "-s"}, .environment = identity_environment(context), .input = hook.text, .on_line = [&](std::string_view line) {
+        TRY(run({.arguments = {"sh", "-s"}, .environment = script_environment(context), .input = hook.text, .on_line = [&](std::string_view line) {
                    context.report.log(line);
                  }}));
     if (completed.status != 0)
@@ -258,7 +272,7 @@ Result<std::string> configure_stage(Context& context) {
 Result<std::string> post_install_stage(Context& context) {
   for (const auto& hook : context.post_install) {
     context.report.log("running {} in the target", hook.name);
-    TRY(run_in_target(context.settings.root, hook.name, hook.text, identity_environment(context), context.report));
+    TRY(run_in_target(context.settings.root, hook.name, hook.text, script_environment(context), context.report));
   }
   return std::format("{} hook{}", context.post_install.size(), context.post_install.size() == 1 ? "" : "s");
 }

@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <cmath>
 #include <format>
+#include <set>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -54,7 +56,15 @@ Result<Profile> load_profile(const Context& context) {
   return std::move(*profile);
 }
 
-Result<> save_plan(const Context& context) { return write_file(context.state_file("plan.json"), to_json(context.plan), 0600); }
+Result<> save_plan(const Context& context) {
+  TRY(write_file(context.state_file("plan.json"), to_json(context.plan), 0600));
+  std::string text;
+  for (const auto& entry : script_environment(context)) {
+    const auto equals = entry.find('=');
+    text += "export " + entry.substr(0, equals + 1) + shell_quote(entry.substr(equals + 1)) + "\n";
+  }
+  return write_file(context.state_file("variables"), text, 0600);
+}
 
 Result<Plan> load_plan(const Context& context) {
   const auto path = context.state_file("plan.json");
@@ -62,6 +72,8 @@ Result<Plan> load_plan(const Context& context) {
   if (!text) return std::unexpected(std::move(text).error().within("no plan").advise("run `signet-agent partition` first, with the same --state"));
   return TRY_WITHIN(plan_from_json(*text), path);
 }
+
+namespace {
 
 std::vector<std::string> identity_environment(const Context& context) {
   const auto& identity = context.identity;
@@ -71,8 +83,41 @@ std::vector<std::string> identity_environment(const Context& context) {
       "SIGNET_UUID=" + identity.uuid,           "SIGNET_MAC=" + identity.mac,
       "SIGNET_ADDRESS=" + identity.address,
   };
+  return environment;
+}
+
+// "data-1" as DATA_1.
+std::string variable_name(std::string_view text) {
+  std::string name;
+  for (const char c : text)
+    name += std::isalnum(static_cast<unsigned char>(c)) ? static_cast<char>(std::toupper(static_cast<unsigned char>(c))) : '_';
+  return name;
+}
+
+void add_plan(const Plan& plan, std::vector<std::string>& environment) {
+  std::set<std::string> taken;
+  const auto add = [&](std::string name, const std::string& value) {
+    if (taken.insert(name).second) environment.push_back(std::move(name) + "=" + value);
+  };
+  for (const auto& disk : plan.disks) {
+    add("SIGNET_DISK_" + variable_name(disk.id), disk.disk.path);
+    for (const auto& partition : disk.partitions) {
+      add("SIGNET_DEVICE_" + variable_name(partition.name), partition.device);
+      if (!partition.uuid.empty()) add("SIGNET_UUID_" + variable_name(partition.name), partition.uuid);
+    }
+  }
+  add("SIGNET_BOOT_DISK", plan.boot_disk);
+  add("SIGNET_FIRMWARE", plan.firmware == Firmware::efi ? "efi" : "bios");
+  add("SIGNET_IMAGE", plan.image_source);
+}
+
+}  // namespace
+
+std::vector<std::string> script_environment(const Context& context) {
+  auto environment = identity_environment(context);
   if (context.lease)
     for (const auto& [name, value] : context.lease->variables) environment.push_back("DHCP_" + name + "=" + value);
+  if (context.have_plan) add_plan(context.plan, environment);
   return environment;
 }
 

@@ -4,6 +4,7 @@
 //   identity         SIGNET_HOST='…' …, to be sourced by a shell          plan.json      the plan in force
 //   events.jsonl     every event of every verb                            timeline       a line for each stage that ended
 //   failure          what failed, why, what to do, for people             finish         the action that `finish` leaves to `install`
+//   variables        what scripts get of lease, host and plan, as lines of `export NAME=value`
 #pragma once
 
 #include <string>
@@ -22,8 +23,10 @@ Result<> save_plan(const Context& context);
 /// Fails with advice if no plan was saved.
 Result<Plan> load_plan(const Context& context);
 
-/// SIGNET_SERVER, SIGNET_HOST and so on, as "NAME=value", for scripts and hooks.
-std::vector<std::string> identity_environment(const Context& context);
+/// What scripts and hooks get, as "NAME=value": SIGNET_SERVER, SIGNET_HOST … of the host; DHCP_… of the lease; and once there is a plan
+/// SIGNET_DISK_ID, SIGNET_DEVICE_NAME and SIGNET_UUID_NAME of its disks and partitions (upper case, other characters as _), SIGNET_BOOT_DISK,
+/// SIGNET_FIRMWARE and SIGNET_IMAGE.
+std::vector<std::string> script_environment(const Context& context);
 /// The lease that won, for verbs that come later.
 Result<> save_lease(const Context& context);
 void load_lease(Context& context);

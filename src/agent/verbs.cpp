@@ -15,14 +15,27 @@
 #include "agent/lookup.h"
 #include "agent/options.h"
 #include "agent/overrides.h"
+#include "agent/script.h"
+#include "agent/ssh_server.h"
 #include "agent/stages.h"
 #include "agent/state.h"
+#include "agent/tools.h"
 #include "base/fd.h"
 #include "base/size.h"
 #include "base/text.h"
 
 namespace signet {
 namespace {
+
+// The disk that the flags are at: one begins when one is chosen after the partitions of another.
+DiskFlags& this_disk(Settings& settings) {
+  if (settings.disks.empty()) settings.disks.emplace_back();
+  return settings.disks.back();
+}
+DiskFlags& begin_disk(Settings& settings) {
+  if (!settings.disks.empty() && !settings.disks.back().partitions.empty()) settings.disks.emplace_back();
+  return this_disk(settings);
+}
 
 // Options, each once; the verbs below name those that they take.
 #define SIGNET_OPTION(variable, name, argument, help, field) \
@@ -31,18 +44,28 @@ namespace {
 SIGNET_OPTION(opt_profile, "profile", "URI", "profile or host script, a path or URI; else looked up on the server", settings.profile = value);
 SIGNET_OPTION(opt_target, "target", "DISK", "disk or image file to install to, repeatable; else this node's disks",
               settings.targets.emplace_back(value));
-SIGNET_OPTION(opt_root, "root", "DIR", "where the target tree is mounted (/target)", settings.root = value);
-SIGNET_OPTION(opt_state, "state", "DIR", "where verbs leave things for each other (/run/signet)", settings.state = value);
+SIGNET_OPTION(opt_root, "root", "DIR", "where the target tree is mounted ($SIGNET_ROOT, /target)", settings.root = value);
+SIGNET_OPTION(opt_state, "state", "DIR", "where verbs leave things for each other ($SIGNET_STATE, /run/signet)", settings.state = value);
 SIGNET_OPTION(opt_server, "server", "URI", "the server, instead of signet.server and DHCP", settings.server = value);
 SIGNET_OPTION(opt_host, "host", "NAME", "this host's name, instead of signet.host and DHCP", settings.host = value);
+SIGNET_OPTION(opt_trust, "trust", "FILE", "public keys (PEM); nothing unsigned is used, as with signet.trust", settings.trust = value);
 SIGNET_OPTION(opt_from, "from", "STAGE", "go on with this stage, with the saved profile and plan", settings.from = value);
 SIGNET_OPTION(opt_quiet, "quiet", nullptr, "say nothing but errors", settings.quiet = true);
-SIGNET_OPTION(opt_disk, "disk", "PATH", "the disk, by its path", settings.disk = value);
-SIGNET_OPTION(opt_match, "match", "K=V,...", "the disk, by path wwn serial model size transport rotational index", settings.match = value);
-SIGNET_OPTION(opt_wipe, "wipe", "RULE", "blank: only an empty disk; signet: or one that Signet installed; any", settings.wipe = value);
-SIGNET_OPTION(opt_table, "table", "TYPE", "gpt (default) or mbr", settings.table = value);
+SIGNET_OPTION(opt_planned, "planned", nullptr, "carry out the plan that `signet-agent plan` has saved", settings.planned = true);
+SIGNET_OPTION(opt_id, "id", "NAME", "begins a disk and names it; so do --disk and --match after a --partition", begin_disk(settings).id = value);
+SIGNET_OPTION(opt_disk, "disk", "PATH", "the disk, by its path", begin_disk(settings).path = value);
+SIGNET_OPTION(opt_match, "match", "K=V,...", "the disk, by path wwn serial model size transport rotational index",
+              begin_disk(settings).match = value);
+SIGNET_OPTION(opt_wipe, "wipe", "RULE", "blank: only an empty disk; signet: or one that Signet installed; any", this_disk(settings).wipe = value);
+SIGNET_OPTION(opt_table, "table", "TYPE", "gpt (default) or mbr", this_disk(settings).table = value);
 SIGNET_OPTION(opt_partition, "partition", "K=V,...", "name=root,size=rest,type=linux,format=ext4,mount=/ ; repeatable, in order",
-              settings.partitions.emplace_back(value));
+              this_disk(settings).partitions.emplace_back(value));
+SIGNET_OPTION(opt_pre_install, "pre-install", "URI", "a hook for `signet-agent pre-install`; repeatable", settings.pre_install.emplace_back(value));
+SIGNET_OPTION(opt_post_install, "post-install", "URI", "a hook for `signet-agent post-install`; repeatable",
+              settings.post_install.emplace_back(value));
+SIGNET_OPTION(opt_boot_loader, "boot-loader", "NAME", "automatic (default), grub or none", settings.boot_loader = value);
+SIGNET_OPTION(opt_boot_order, "boot-order", "ORDER", "UEFI: disk-first (default) or keep", settings.boot_order = value);
+SIGNET_OPTION(opt_settings, "settings", "FILE", "[network] and [configure] of a profile; - is standard input", settings.rest = value);
 SIGNET_OPTION(opt_source, "source", "URI", "the image", settings.source = value);
 SIGNET_OPTION(opt_sha256, "sha256", "HEX", "SHA-256 of the image as stored", settings.sha256 = value);
 SIGNET_OPTION(opt_hostname, "hostname", "NAME", "host name of the installed system", settings.hostname = value);
@@ -52,6 +75,7 @@ SIGNET_OPTION(opt_root_password, "root-password", "HASH", "root's password as cr
 SIGNET_OPTION(opt_ssh_key, "ssh-key", "KEY", "a public key that may log in as root; repeatable", settings.ssh_keys.emplace_back(value));
 SIGNET_OPTION(opt_on_success, "on-success", "ACTION", "reboot poweroff halt kexec shell beep", settings.on_success = value);
 SIGNET_OPTION(opt_on_failure, "on-failure", "ACTION", "the same, for an install that failed", settings.on_failure = value);
+SIGNET_OPTION(opt_key, "key", "KEY", "who may log in, as signet.sshd", settings.key = value);
 SIGNET_OPTION(opt_type, "type", "TYPE", "make one file system without a plan: ext2 ext3 ext4 vfat swap", settings.type = value);
 SIGNET_OPTION(opt_path, "path", "PATH", "  … there, a partition or an image file", settings.path = value);
 SIGNET_OPTION(opt_offset, "offset", "SIZE", "  … this far into an image file", settings.offset = value);
@@ -60,17 +84,24 @@ SIGNET_OPTION(opt_label, "label", "TEXT", "  … with this label", settings.labe
 SIGNET_OPTION(opt_uuid, "uuid", "UUID", "  … with this UUID (a fresh one)", settings.uuid = value);
 #undef SIGNET_OPTION
 
-constexpr const Option* install_options[] = {&opt_profile, &opt_server, &opt_host,       &opt_target,     &opt_root,
-                                             &opt_state,   &opt_from,   &opt_on_success, &opt_on_failure, &opt_quiet};
-constexpr const Option* find_options[] = {&opt_profile, &opt_server, &opt_host, &opt_target, &opt_state, &opt_quiet};
-constexpr const Option* disk_options[] = {&opt_profile,   &opt_target, &opt_disk, &opt_match, &opt_wipe,  &opt_table,
-                                          &opt_partition, &opt_server, &opt_host, &opt_root,  &opt_state, &opt_quiet};
+constexpr const Option* install_options[] = {&opt_profile, &opt_server, &opt_host,       &opt_target,     &opt_root, &opt_state,
+                                             &opt_from,    &opt_trust,  &opt_on_success, &opt_on_failure, &opt_quiet};
+constexpr const Option* find_options[] = {&opt_profile, &opt_server, &opt_host, &opt_trust, &opt_target, &opt_state, &opt_quiet};
+#define SIGNET_PLAN_OPTIONS                                                                                                                     \
+  &opt_profile, &opt_target, &opt_id, &opt_disk, &opt_match, &opt_wipe, &opt_table, &opt_partition, &opt_source, &opt_sha256, &opt_boot_loader, \
+      &opt_pre_install, &opt_post_install, &opt_on_failure, &opt_trust, &opt_server, &opt_host, &opt_root, &opt_state, &opt_quiet
+constexpr const Option* plan_options[] = {SIGNET_PLAN_OPTIONS};
+constexpr const Option* partition_options[] = {&opt_planned, SIGNET_PLAN_OPTIONS};
+#undef SIGNET_PLAN_OPTIONS
 constexpr const Option* format_options[] = {&opt_type, &opt_path, &opt_offset, &opt_size, &opt_label, &opt_uuid, &opt_root, &opt_state, &opt_quiet};
+constexpr const Option* hook_options[] = {&opt_trust, &opt_root, &opt_state, &opt_quiet};
+constexpr const Option* tool_options[] = {&opt_server, &opt_state, &opt_quiet};
+constexpr const Option* sshd_options[] = {&opt_key, &opt_server, &opt_trust, &opt_state, &opt_quiet};
 constexpr const Option* tree_options[] = {&opt_root, &opt_state, &opt_quiet};
 constexpr const Option* pull_options[] = {&opt_source, &opt_sha256, &opt_root, &opt_state, &opt_quiet};
-constexpr const Option* configure_options[] = {&opt_hostname,    &opt_timezone, &opt_ssh_key, &opt_root_password,
-                                               &opt_kernel_args, &opt_root,     &opt_state,   &opt_quiet};
-constexpr const Option* finish_options[] = {&opt_on_success, &opt_root, &opt_state, &opt_quiet};
+constexpr const Option* configure_options[] = {&opt_settings,    &opt_hostname, &opt_timezone, &opt_ssh_key, &opt_root_password,
+                                               &opt_kernel_args, &opt_root,     &opt_state,    &opt_quiet};
+constexpr const Option* finish_options[] = {&opt_on_success, &opt_boot_order, &opt_root, &opt_state, &opt_quiet};
 constexpr const Option* network_options[] = {&opt_state, &opt_quiet};
 
 int exit_status(const Error& error) { return error.kind() == ErrorKind::usage ? 2 : 1; }
@@ -87,6 +118,13 @@ int note_failure(Context& context, const Error& error) {
   if (!error.advice().empty()) text += "What to do: " + error.advice() + "\n";
   [[maybe_unused]] const auto written = write_file(context.state_file("failure"), text);
   return exit_status(error);
+}
+
+// The end of a verb that failed. What a stage has reported is not said again.
+int end_with(Context& context, const Error& error) {
+  const auto times = context.report.timeline();
+  if (times.empty() || !times.back().failed) complain(error);
+  return note_failure(context, error);
 }
 
 int run_one(const char* name, Context& context) {
@@ -159,50 +197,95 @@ int verb_setting(Context& context) {
   return 0;
 }
 
+// Server and address, from what earlier verbs have left or from the lease.
+void know_host(Context& context) {
+  known_machine(context);
+  load_lease(context);
+  load_identity(context);
+  if (!context.identity.server && context.settings.server.empty()) context.identity = identify(context.machine, context.lease);
+  if (auto server = parse_uri(context.settings.server.ends_with('/') ? context.settings.server : context.settings.server + "/"))
+    if (!context.settings.server.empty()) context.identity.server = std::move(*server);
+}
+
+int verb_tool(Context& context) {
+  if (context.settings.words.size() != 1) return complain(Error(ErrorKind::usage, "tool: name one, such as dropbear"));
+  know_host(context);
+  const auto path = provide_tool(context, context.settings.words.front());
+  if (!path) return complain(path.error());
+  std::printf("%s\n", path->c_str());
+  return 0;
+}
+
+int verb_sshd(Context& context) {
+  if (!on_node())
+    return complain(Error(ErrorKind::refused, "sshd: this is not a node that netbooted Signet").advise("use this system's own SSH server"));
+  know_host(context);
+  if (auto trusted = load_trust(context); !trusted) return complain(trusted.error());
+  const auto said = context.machine.setting("sshd");
+  if (context.settings.key.empty() && !said) return complain(Error(ErrorKind::usage, "sshd: --key is missing, and signet.sshd is not set"));
+  if (auto started = start_ssh_server(context, context.settings.key.empty() ? said->value : context.settings.key); !started)
+    return complain(started.error());
+  return 0;
+}
+
 Result<> find(Context& context, std::string_view last) {
   known_machine(context);
   load_lease(context);
   for (const auto& stage : stages()) {
     if (stage.name != "network") TRY(run_stage(stage, context));
-    if (stage.name == last) break;
     if (stage.name == "profile" && !context.script.empty())
-      return std::unexpected(Error(ErrorKind::invalid, std::format("{} is a host script; it has no plan", context.script_name))
+      return std::unexpected(Error(ErrorKind::invalid, std::format("{} is a host script; it has no profile and no plan", context.script_name))
                                  .advise("run it with sh, or write a profile"));
+    if (stage.name == last) break;
   }
   return {};
 }
 
 int verb_profile(Context& context) {
-  if (auto found = find(context, "profile"); !found) return note_failure(context, found.error());
+  if (auto found = find(context, "profile"); !found) return end_with(context, found.error());
   std::printf("%s", to_toml(context.profile).c_str());
   return 0;
 }
 
-int verb_plan(Context& context) {
-  if (auto found = find(context, "plan"); !found) return note_failure(context, found.error());
-  return 0;
-}
-
-// Profile, plan, and then the first destructive stage. With disk flags no profile is asked for.
-Result<> partition(Context& context) {
+// Profile and plan. With flags for disks no profile is asked for.
+Result<> make_the_plan(Context& context) {
   const auto& settings = context.settings;
-  const bool flags = settings.disk || settings.match || settings.wipe || !settings.partitions.empty();
-  if (!flags) {
-    TRY(find(context, "plan"));
-    return run_stage(*find_stage("partition"), context);
-  }
+  if (settings.disks.empty()) return find(context, "plan");
   known_machine(context);
   load_identity(context);
+  if (!settings.host.empty()) context.identity.host_name = to_lower(settings.host);
+  TRY(save_identity(context));
+  TRY(load_trust(context));
   context.report.set_identity(context.identity.host_name, context.identity.uuid);
   if (!settings.profile.empty()) TRY(find_profile(context));
   TRY(apply_overrides(settings, context.profile));
   TRY(save_profile(context));
-  TRY(run_stage(*find_stage("plan"), context));
+  return run_stage(*find_stage("plan"), context);
+}
+
+int verb_plan(Context& context) {
+  if (auto made = make_the_plan(context); !made) return end_with(context, made.error());
+  return 0;
+}
+
+int verb_script(Context& context) {
+  if (auto found = find(context, "profile"); !found) return end_with(context, found.error());
+  std::printf("%s", to_script(context.profile, context.profile_name).c_str());
+  return 0;
+}
+
+Result<> partition(Context& context) {
+  if (context.settings.planned) {
+    if (!context.settings.disks.empty()) return fail(ErrorKind::usage, "partition: --planned takes no disks; `plan` had them");
+    TRY(resume(context));
+  } else {
+    TRY(make_the_plan(context));
+  }
   return run_stage(*find_stage("partition"), context);
 }
 
 int verb_partition(Context& context) {
-  if (auto ran = partition(context); !ran) return complain(ran.error()), note_failure(context, ran.error());
+  if (auto ran = partition(context); !ran) return end_with(context, ran.error());
   return 0;
 }
 
@@ -260,6 +343,8 @@ int verb_pull(Context& context) {
 
 int verb_hooks(Context& context, const char* name) {
   if (auto resumed = resume(context); !resumed) return complain(resumed.error());
+  known_machine(context);
+  if (auto trusted = load_trust(context); !trusted) return complain(trusted.error());
   if (auto fetched = fetch_hooks(context); !fetched) return complain(fetched.error());
   return run_one(name, context);
 }
@@ -290,15 +375,18 @@ constexpr Verb verbs[] = {
     {"network", "bring the links up and get a DHCP lease", network_options, verb_network},
     {"identify", "say which host this is and how it knows: every source that was asked, and which won", find_options, verb_identify},
     {"setting", "print a setting of the kernel command line or local.cfg: signet-agent setting NAME", network_options, verb_setting},
+    {"tool", "provide a tool that is not in the initrd, and print its path: signet-agent tool NAME", tool_options, verb_tool},
+    {"sshd", "start an SSH server for a key", sshd_options, verb_sshd},
     {"profile", "fetch and check the host's profile; print it with everything it extends", find_options, verb_profile},
-    {"plan", "say what an install would do; change nothing", find_options, verb_plan},
-    {"pre-install", "run the pre_install hooks", tree_options, verb_pre_install},
-    {"partition", "wipe the planned disks and write their partition tables", disk_options, verb_partition},
+    {"script", "fetch and check the host's profile; print a host script that installs the same", find_options, verb_script},
+    {"plan", "say what an install would do; change nothing", plan_options, verb_plan},
+    {"pre-install", "run the pre_install hooks", hook_options, verb_pre_install},
+    {"partition", "wipe the planned disks and write their partition tables", partition_options, verb_partition},
     {"format", "make the planned file systems, or one by --type and --path", format_options, verb_format},
     {"mount", "mount the target tree", tree_options, verb_resumed<mount_name>},
     {"pull", "download, verify and unpack the image into the target tree", pull_options, verb_pull},
     {"configure", "make the image this host's own system", configure_options, verb_resumed<configure_name>},
-    {"post-install", "run the post_install hooks inside the target", tree_options, verb_post_install},
+    {"post-install", "run the post_install hooks inside the target", hook_options, verb_post_install},
     {"finish", "install the boot loader, unmount, mark the disks complete, act", finish_options, verb_finish},
 };
 
@@ -313,6 +401,9 @@ void print_help() {
 
 int run_verb(const Verb& verb, int argc, char** argv) {
   Context context;
+  // A script and the hooks of an install have these, so that the verbs they call work on the same node.
+  if (const char* state = ::getenv("SIGNET_STATE"); state && *state) context.settings.state = state;
+  if (const char* root = ::getenv("SIGNET_ROOT"); root && *root) context.settings.root = root;
   const auto parsed = parse_options(verb.name, verb.options, argc, argv, context.settings);
   if (!parsed) return complain(parsed.error());
   if (parsed->help) {

@@ -18,6 +18,8 @@
 namespace signet {
 namespace {
 
+constexpr std::size_t largest_config = 1 << 20;
+
 constexpr std::string_view settings[] = {"server", "profile", "host",   "iface",   "trust",   "break",  "debug",   "on-success", "on-failure",
                                          "sshd",   "report",  "rescue", "network", "console", "syslog", "retries", "medium"};
 
@@ -49,7 +51,8 @@ std::vector<std::string> block_devices(const std::string& sys) {
   return found;
 }
 
-Result<std::optional<std::string>> read_from(const std::string& device, const std::string& scratch) {
+// A file of the file system on a device.
+Result<std::optional<std::string>> read_from(const std::string& device, std::string_view file, std::size_t limit, const std::string& scratch) {
   ::mkdir(scratch.c_str(), 0700);
   bool mounted = false;
   for (const char* type : {"vfat", "iso9660", "ext4", "squashfs"})
@@ -58,7 +61,7 @@ Result<std::optional<std::string>> read_from(const std::string& device, const st
       break;
     }
   if (!mounted) return fail_errno("mount {}", device);
-  const auto text = read_file(scratch + "/local.cfg", 1 << 20);
+  const auto text = read_file(std::format("{}/{}", scratch, file), limit);
   ::umount2(scratch.c_str(), MNT_DETACH);
   if (text) return std::optional(*text);
   if (text.error().kind() == ErrorKind::not_found) return std::optional<std::string>();
@@ -126,15 +129,23 @@ Result<std::optional<LocalConfig>> find_local_config(std::chrono::seconds wait, 
         const auto device = "/dev/" + name;
         if (label_of(device) != wanted) continue;
         medium = true;
-        if (const auto text = TRY(read_from(device, scratch))) return TRY(parse_local_config(*text, "local.cfg on " + device));
+        if (const auto text = TRY(read_from(device, "local.cfg", largest_config, scratch)))
+          return TRY(parse_local_config(*text, "local.cfg on " + device));
       }
     if (medium || std::chrono::steady_clock::now() >= deadline) break;
     if (!told && waiting) waiting();
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
-  const auto text = read_file("/etc/signet/local.cfg", 1 << 20);
+  const auto text = read_file("/etc/signet/local.cfg", largest_config);
   if (!text) return std::optional<LocalConfig>();
   return TRY(parse_local_config(*text, "local.cfg of the initrd"));
+}
+
+Result<std::optional<std::string>> read_from_medium(std::string_view file, std::size_t limit, const std::string& scratch) {
+  for (const auto& name : block_devices("/sys"))
+    if (const auto device = "/dev/" + name; label_of(device) == medium_label)
+      if (auto text = TRY(read_from(device, file, limit, scratch))) return text;
+  return std::optional<std::string>();
 }
 
 }  // namespace signet

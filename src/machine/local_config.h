@@ -41,4 +41,8 @@ bool is_signet_medium(const std::string& name, const std::string& sys = "/sys", 
 Result<std::optional<LocalConfig>> find_local_config(std::chrono::seconds wait, const std::function<void()>& waiting,
                                                      const std::string& scratch = "/run/signet/medium");
 
+/// A file of the boot medium (the file system labelled SIGNET), which is mounted read-only below `scratch` for that long; nothing if there is no
+/// medium or no such file on it.
+Result<std::optional<std::string>> read_from_medium(std::string_view file, std::size_t limit, const std::string& scratch = "/run/signet/medium");
+
 }  // namespace signet

@@ -18,42 +18,6 @@ std::string display_name(const std::string& file) {
   return uri ? uri->display() : file;
 }
 
-Error flag_error(const Diagnostics& diagnostics) {
-  std::string text;
-  for (const auto& diagnostic : diagnostics) text += (text.empty() ? "" : "; ") + diagnostic.message;
-  return {ErrorKind::usage, std::move(text)};
-}
-
-// "a=1,b=>=2GiB" as the table { a = "1", b = ">=2GiB" }; words that TOML has as other types are turned into those.
-Result<toml::table> table_from_flag(std::string_view text) {
-  toml::table table;
-  std::string last;
-  for (const auto part : split(text, ',')) {
-    const auto equals = part.find('=');
-    // A bound may have two parts: size=>=1GiB,<2GiB
-    if (!last.empty() && (equals == std::string_view::npos || equals == 0 || part.starts_with('<') || part.starts_with('>'))) {
-      table.insert_or_assign(last, std::string(*table.get_as<std::string>(last)) + "," + std::string(part));
-      continue;
-    }
-    if (equals == std::string_view::npos || equals == 0) return fail(ErrorKind::usage, "`{}` is not KEY=VALUE", printable(part));
-    last = part.substr(0, equals);
-    const auto value = part.substr(equals + 1);
-    if (last == "options") {
-      toml::array list;
-      for (const auto option : split(value, '+')) list.push_back(std::string(option));
-      table.insert_or_assign(last, std::move(list));
-      last.clear();
-    } else if (last == "rotational" && (value == "true" || value == "false")) {
-      table.insert_or_assign(last, value == "true");
-    } else if (const auto number = parse_unsigned(value); last == "index" && number) {
-      table.insert_or_assign(last, static_cast<std::int64_t>(*number));
-    } else {
-      table.insert_or_assign(last, std::string(value));
-    }
-  }
-  return table;
-}
-
 }  // namespace
 
 std::string Diagnostic::text() const {
@@ -86,22 +50,6 @@ std::expected<Profile, Diagnostics> parse_profile(std::string_view text, const U
   if (diagnostics.empty()) return profile;
   std::ranges::stable_sort(diagnostics, {}, [](const Diagnostic& each) { return std::tuple(each.place.file, each.place.line, each.place.column); });
   return std::unexpected(std::move(diagnostics));
-}
-
-Result<PartitionRule> parse_partition_flag(std::string_view text) {
-  Diagnostics diagnostics;
-  const auto table = TRY(table_from_flag(text));
-  auto rule = Reader(diagnostics, Completeness::whole, {}).read_partition(table, TableType::gpt);
-  if (!diagnostics.empty()) return std::unexpected(flag_error(diagnostics));
-  return rule;
-}
-
-Result<DiskMatch> parse_match_flag(std::string_view text) {
-  Diagnostics diagnostics;
-  const auto table = TRY(table_from_flag(text));
-  auto match = Reader(diagnostics, Completeness::whole, {}).read_match(table);
-  if (!diagnostics.empty()) return std::unexpected(flag_error(diagnostics));
-  return match;
 }
 
 Error to_error(const Diagnostics& diagnostics) {

@@ -177,13 +177,19 @@ std::expected<Profile, Diagnostics> parse_profile(std::string_view text, const U
                                                   Completeness completeness = Completeness::whole);
 
 /// "name=root,size=rest,type=linux,format=ext4,mount=/" (a verb's --partition), with the keys and values of the TOML inline table.
-/// `options` takes a list joined with '+'.
+/// `options` takes a list joined with '+'. A comma, plus or backslash that belongs to a value has a backslash before it.
 Result<PartitionRule> parse_partition_flag(std::string_view text);
 /// "transport=nvme,size=>=100GiB" (a verb's --match) in the same manner.
 Result<DiskMatch> parse_match_flag(std::string_view text);
+/// And back: a rule as the flag that means it; empty for a match of any disk.
+std::string to_flag(const PartitionRule& rule);
+std::string to_flag(const DiskMatch& match);
 
 /// The profile as TOML that parse_profile() reads back to an equal profile, everything resolved and merged.
 std::string to_toml(const Profile& profile);
+
+/// Its [network] and [configure] alone; empty if they say nothing.
+std::string network_and_configure_toml(const Profile& profile);
 
 /// The diagnostics as one Error of kind invalid: "3 mistakes in hosts/node01.toml" and a line for each.
 Error to_error(const Diagnostics& diagnostics);

@@ -74,18 +74,8 @@ std::string partition_table(const PartitionRule& rule) {
 
 }  // namespace
 
-std::string to_toml(const Profile& profile) {
-  std::string text = "schema = 1\n";
-  Block image("[image]");
-  image.text("source", profile.image.source);
-  image.text("sha256", profile.image.sha256);
-  text += image.str();
-  for (const auto& disk : profile.disks) {
-    text += std::format("\n[[disk]]\nid = {}\nmatch = {}\nwipe = {}\ntable = {}\npartition = [\n", quoted(disk.id), match_table(disk.match),
-                        quoted(to_string(disk.wipe)), quoted(to_string(disk.table)));
-    for (const auto& partition : disk.partitions) text += "  " + partition_table(partition) + ",\n";
-    text += "]\n";
-  }
+std::string network_and_configure_toml(const Profile& profile) {
+  std::string text;
   Block network("[network]");
   network.text("hostname", profile.network.hostname);
   text += network.str();
@@ -120,6 +110,22 @@ std::string to_toml(const Profile& profile) {
     block.add("sudo", user.sudo ? "true" : "false");
     text += block.str();
   }
+  return text;
+}
+
+std::string to_toml(const Profile& profile) {
+  std::string text = "schema = 1\n";
+  Block image("[image]");
+  image.text("source", profile.image.source);
+  image.text("sha256", profile.image.sha256);
+  text += image.str();
+  for (const auto& disk : profile.disks) {
+    text += std::format("\n[[disk]]\nid = {}\nmatch = {}\nwipe = {}\ntable = {}\npartition = [\n", quoted(disk.id), match_table(disk.match),
+                        quoted(to_string(disk.wipe)), quoted(to_string(disk.table)));
+    for (const auto& partition : disk.partitions) text += "  " + partition_table(partition) + ",\n";
+    text += "]\n";
+  }
+  text += network_and_configure_toml(profile);
   Block hooks("[hooks]");
   hooks.texts("pre_install", profile.hooks.pre_install);
   hooks.texts("post_install", profile.hooks.post_install);

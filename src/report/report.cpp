@@ -133,9 +133,9 @@ std::string timeline_text(const std::vector<Report::StageTime>& timeline) {
   if (timeline.empty()) return {};
   const double first = timeline.front().start;
   const double last = timeline.back().start + timeline.back().seconds;
-  std::string text = "  stage          at      took      bytes  rate\n";
+  std::string text = "  stage            at      took      bytes  rate\n";
   for (const auto& stage : timeline) {
-    text += std::format("  {:<10} {:>5.1f} s  {:>6.2f} s", stage.stage, stage.start, stage.seconds);
+    text += std::format("  {:<12} {:>5.1f} s  {:>6.2f} s", stage.stage, stage.start, stage.seconds);
     if (stage.bytes > 0) {
       const double rate = stage.seconds > 0 ? static_cast<double>(stage.bytes) / stage.seconds : 0;
       text += std::format(" {:>10}  {}/s", format_size(stage.bytes), format_size(static_cast<std::uint64_t>(rate)));
@@ -143,7 +143,7 @@ std::string timeline_text(const std::vector<Report::StageTime>& timeline) {
     if (stage.failed) text += "  failed";
     text += '\n';
   }
-  return text + std::format("  {:<10} {:>5.1f} s  {:>6.2f} s  (seconds since the kernel started)", "total", first, last - first);
+  return text + std::format("  {:<12} {:>5.1f} s  {:>6.2f} s  (seconds since the kernel started)", "total", first, last - first);
 }
 
 std::vector<std::string> active_consoles(const std::string& sys) {

@@ -2,17 +2,13 @@
 """What a person does at three in the morning: a breakpoint, another try, the rescue shell; and what the server hears of it."""
 
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(TOP / "qemu"))
-import signetlab as lab  # noqa: E402
-import signetnet as net  # noqa: E402
+from boottest import SHELL, check, lab, log, net, run
 
-PROMPT = rb"signet:[^\r\n]*# "
 # The ten lines of docs/booting.md, with the directory of this test.
 EVENTS = """
 import http.server, json, pathlib, sys
@@ -38,15 +34,9 @@ with open(sys.argv[1], "wb", buffering=0) as log:
 """
 
 
-def check(condition, message):
-    if not condition:
-        raise lab.LabError(message)
-    print(f"ok: {message}", flush=True)
-
-
-def start(network, name, disk, append):
-    command = lab.qemu_command(disks=[disk], kernel=lab.OUT / "vmlinuz", initrd=lab.OUT / "initrd.img", append=f"console=ttyS0 {append}", memory=256, network=None, extra=net.card(network.tap(), mac="52:54:00:77:00:01", boot=False))
-    return lab.Guest(network.wrap(command), TOP / f"build/boot-trouble-{name}.log")
+def start(network, name, disk, append, initrd=lab.OUT / "initrd.img"):
+    command = lab.qemu_command(disks=[disk], kernel=lab.OUT / "vmlinuz", initrd=initrd, append=f"console=ttyS0 {append}", memory=256, network=None, extra=net.card(network.tap(), mac="52:54:00:77:00:01", boot=False))
+    return lab.Guest(network.wrap(command), log(f"trouble-{name}"))
 
 
 def breakpoint_and_report(network, work, disk):
@@ -58,7 +48,7 @@ def breakpoint_and_report(network, work, disk):
         with start(network, "break", disk, options) as guest:
             guest.expect(rb"there is no stage `nonsense`", 60, "the remark on a breakpoint that no stage has")
             guest.expect(rb"stopped before partition", 60, "the breakpoint")
-            guest.expect(PROMPT, 30, "its shell")
+            guest.expect(SHELL, 30, "its shell")
             text, status = guest.run("cat /run/signet/plan.json | head -n 3; signet-agent setting break --quiet")
             check(status == 0 and "partition,nonsense" in text, "the breakpoint's shell sees plan and settings")
             guest.send("exit")
@@ -75,13 +65,63 @@ def breakpoint_and_report(network, work, disk):
 
 def rescue(network, disk):
     with start(network, "rescue", disk, "signet.rescue") as guest:
-        guest.expect(PROMPT, 60, "the rescue shell")
+        guest.expect(SHELL, 60, "the rescue shell")
         text, status = guest.run("signet-rescue /dev/vda4 cat /etc/hostname")
         check(status == 0 and "node01" in text.split(), "signet-rescue runs a command in the installed system")
         text, status = guest.run("echo 'findmnt -n -o TARGET /boot/efi; exit' | signet-rescue")
         check(status == 0 and "/boot/efi" in text.split() and "/dev/vda4 is unmounted again." in text, "by itself it finds the system, with what its fstab names")
         check(guest.run("mountpoint -q /target")[1] != 0, "nothing stays mounted")
         check(guest.run("signet-rescue /dev/vda1")[1] != 0, "a device without a system is refused")
+
+
+def ssh_server(network, work, disk):
+    """The rescue shell from afar, with the tool from the server: only its key opens it, and only the right tool is started."""
+    for name in ("key", "other"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", work / name], check=True)
+    blob = (work / "key.pub").read_text().split()[1]
+    tools = work / "tree/boot/tools"
+    tools.mkdir(parents=True)
+    good = (lab.OUT / "boot/tools/dropbear").read_bytes()
+    (tools / "dropbear").write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+
+    def ssh(key, *words, program="ssh"):
+        options = ["-i", work / key, "-o", f"UserKnownHostsFile={work}/known", "-o", "StrictHostKeyChecking=accept-new", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20"]
+        return subprocess.run(network.wrap([program, "-q", *options, *words]), stdout=subprocess.PIPE, text=True, timeout=60)
+
+    with start(network, "sshd", disk, f"signet.rescue signet.sshd={blob}") as guest:
+        guest.expect(rb"signet-agent: \S*boot/tools/dropbear: its SHA-256 is \w+, but this initrd wants \w+", 60, "the refusal of another tool")
+        (tools / "dropbear").write_bytes(good)
+        guest.send("")
+        guest.expect(SHELL, 30)
+        text, status = guest.run("signet-agent sshd 2>&1")
+        said = re.search(r"ssh root@(\S+) gets a shell here; host key (SHA256:\S+)", text.replace("\n", " "))
+        check(status == 0 and said, "a tool with the right SHA-256 is started")
+        address, fingerprint = said.groups()
+        check(ssh("key", f"root@{address}", "signet-agent setting rescue --quiet; tty").stdout.split()[0] == "1", "its key gets a shell")
+        check(ssh("other", f"root@{address}", "true").returncode != 0, "another key does not")
+        (work / "file").write_text("carried\n")
+        ssh("key", "-O", work / "file", f"root@{address}:/tmp/file", program="scp")
+        check(guest.run("cat /tmp/file")[0] == "carried\n", "scp carries a file")
+        known = subprocess.run(["ssh-keygen", "-l", "-f", work / "known"], stdout=subprocess.PIPE, check=True, text=True).stdout
+        check(fingerprint in known, "the console says the fingerprint of its host key")
+
+
+def trusted_keys(network, work, disk):
+    """An initrd with a trusted key installs nothing unsigned, and what is signed as before."""
+    key, public, initrd = work / "sign.pem", work / "trust.pem", work / "trusting.img"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
+    subprocess.run(["openssl", "ec", "-in", key, "-pubout", "-out", public], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([lab.OUT / "signet", "media", "pxe", "--out", work / "pxe", "--trust", public], check=True, stdout=subprocess.DEVNULL)
+    shutil.copy(work / "pxe/initrd.img", initrd)
+    with start(network, "unsigned", disk, "signet.on-failure=poweroff", initrd) as guest:
+        guest.expect(rb"FAILED: [^\r\n]*default.toml is not signed: there is no \S*default.toml.sig", 60, "the refusal of what is unsigned")
+        guest.wait_off(60)
+    for file in ("hosts/default.toml", "groups/debian.toml"):
+        path = work / "tree" / file
+        subprocess.run(["openssl", "dgst", "-sha256", "-sign", key, "-out", f"{path}.sig", path], check=True)
+    with start(network, "signed", disk, "signet.break=partition", initrd) as guest:
+        guest.expect(rb"stopped before partition", 60, "the plan of a signed profile")
+    print("ok: with a trusted key nothing unsigned is installed")
 
 
 def retries(network, disk):
@@ -92,22 +132,16 @@ def retries(network, disk):
     print("ok: one more try, then what on_failure says")
 
 
-def main():
-    lab.end_on_sigterm()
-    net.need_root()
-    work = pathlib.Path(tempfile.mkdtemp(prefix="signet-trouble-"))
-    try:
-        tree = lab.server_tree(work / "tree")
-        disk = lab.blank_disk(work / "disk.qcow2", "8G")
-        with net.Network(work, tree, dhcp=["--dhcp-host=52:54:00:77:00:01,node01"]) as network:
-            breakpoint_and_report(network, work, disk)
-            rescue(network, disk)
-            retries(network, disk)
-    except lab.LabError as error:
-        sys.exit(f"trouble: {error}")
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+def trouble(work):
+    tree = lab.server_tree(work / "tree")
+    disk = lab.blank_disk(work / "disk.qcow2", "8G")
+    with net.Network(work, tree, dhcp=["--dhcp-host=52:54:00:77:00:01,node01"]) as network:
+        breakpoint_and_report(network, work, disk)
+        rescue(network, disk)
+        retries(network, disk)
+        ssh_server(network, work, disk)
+        trusted_keys(network, work, disk)
 
 
 if __name__ == "__main__":
-    main()
+    run("trouble", trouble)

@@ -243,3 +243,22 @@ TEST_CASE("flags of a verb say what an inline table says") {
   CHECK(parse_partition_flag("name=root,sise=rest").error().message().contains("did you mean `size`?"));
   CHECK_FALSE(parse_partition_flag("root"));
 }
+
+TEST_CASE("a rule as a flag reads back to itself") {
+  for (const char* text : {"name=root,size=rest,format=ext4,label=it's\\, root,mount=/,options=noatime+x-note=a\\+b",
+                           "name=a\\\\b,size=25%,type=swap,format=swap", "name=bios,size=1MiB,type=bios"}) {
+    const auto rule = parse_partition_flag(text);
+    REQUIRE(rule);
+    CHECK(to_flag(*rule) == text);
+  }
+  for (const char* text : {"serial=a\\,b,size=>=1GiB,<2GiB,rotational=false,index=3", "model=Some\\, Disk*,transport=nvme", "path=/dev/sda", ""}) {
+    if (!*text) {
+      CHECK(to_flag(DiskMatch{}) == text);
+      continue;
+    }
+    const auto match = parse_match_flag(text);
+    REQUIRE(match);
+    CHECK(to_flag(*match) == text);
+  }
+  CHECK(parse_partition_flag("name=root,size=rest,label=a\\,b,mount=/,format=ext4")->label == "a,b");
+}
