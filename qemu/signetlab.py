@@ -106,9 +106,11 @@ def disk_arguments(disks):
     return arguments
 
 
-def qemu_command(disks=(), kernel=None, initrd=None, append="", memory=512, cpus=2, network="user", hostname=None, pxe=None, extra=()):
+def qemu_command(disks=(), kernel=None, initrd=None, append="", memory=512, cpus=None, network="user", hostname=None, pxe=None, extra=()):
     """A QEMU command line: serial console on standard input and output, no screen. `pxe` is a directory for TFTP with a boot.ipxe in it."""
     mode = accelerator()
+    # A kernel rewrites its own code while it starts, and one CPU that QEMU emulates may see half of what another has written: Debian's has died of that.
+    cpus = cpus or (2 if mode == "kvm" else 1)
     command = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-serial", "stdio", "-machine", "q35", "-accel", mode + (",thread=multi" if mode == "tcg" else "")]
     command += ["-cpu", "host" if mode == "kvm" else "max", "-smp", str(cpus), "-m", str(memory), "-device", "virtio-rng-pci"]
     command += disk_arguments(disks)

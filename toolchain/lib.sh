@@ -36,10 +36,11 @@ host_mirrors() {
     awk '$3 == "main" && /Debian/ { print $2, ($2 ~ /security/) }' | sort -u
 }
 
-# private_apt SUITE TYPE: makes a private apt directory for a Debian suite (deb or deb-src) and sets the array `apt` to the options that use it. The host's
-# own apt set-up is read for its mirror, never changed.
+# private_apt SUITE TYPE [COMPONENTS]: makes a private apt directory for a Debian suite (deb or deb-src; main) and sets the array `apt` to the options that use
+# it. The host's own apt set-up is read for its mirror, never changed.
 private_apt() {
-  local suite=$1 type=$2 dir=$cache/apt/$1-$2 uri security found=
+  local suite=$1 type=$2 components=${3:-main} uri security found=
+  local dir=$cache/apt/$suite-$type${3:+-${3// /-}}
   mkdir -p "$dir"/{state/lists/partial,cache/archives/partial}
   exec 9>"$dir/lock"
   flock 9
@@ -48,10 +49,10 @@ private_apt() {
     found=1
     if [ "$security" = 1 ]; then
       # A pin must stay fetchable; the security archive drops a source when the next one comes, and the point releases take its fixes in.
-      [ "$type" = deb-src ] || echo "$type [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite-security main"
+      [ "$type" = deb-src ] || echo "$type [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite-security $components"
     else
-      echo "$type [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main"
-      echo "$type [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite-updates main"
+      echo "$type [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite $components"
+      echo "$type [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite-updates $components"
     fi
   done < <(host_mirrors) >>"$dir/sources.list.new"
   [ -n "$found" ] || die "no Debian mirror found in the host's apt sources; run 'apt-get update' once"

@@ -4,7 +4,7 @@
 import subprocess
 import time
 
-from boottest import await_install, lab, log, run
+from boottest import SHELL, TOP, await_install, check, lab, log, run
 
 DISKS = {
     "virtio": ["-device", "virtio-blk-pci,drive=disk"],
@@ -39,7 +39,19 @@ def install(work, server, card, controller):
     return took
 
 
+def firmware(work):
+    """Debian's firmware in front of the initrd: the kernel unpacks both, and the part that is microcode is gone again."""
+    subprocess.run([TOP / "toolchain/firmware", "--out", work / "firmware.img"], check=True, stderr=subprocess.DEVNULL)
+    command = [lab.OUT / "signet", "media", "pxe", "--kernel", lab.OUT / "vmlinuz-metal", "--firmware", work / "firmware.img", "--out", work / "pxe"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    command = lab.qemu_command(kernel=work / "pxe/vmlinuz", initrd=work / "pxe/initrd.img", append="console=ttyS0 signet.rescue quiet", memory=256, network=None)
+    with lab.Guest(command, log("firmware")) as guest:
+        guest.expect(SHELL, 120, "the rescue shell")
+        check(guest.run("[ -s /lib/firmware/rtl_nic/rtl8168h-2.fw ] && [ -s /lib/firmware/tigon/tg3.bin ] && [ ! -e /kernel ]")[1] == 0, "firmware for cards is there, microcode takes no memory")
+
+
 def drivers(work):
+    firmware(work)
     plays = known()
     qemu_names = {"virtio": "virtio-blk-pci", "ahci": "ide-hd", "sdhci": "sdhci-pci", "usb": "usb-storage", "uas": "usb-uas"}
     controllers = [name for name in DISKS if plays(qemu_names.get(name, name))]

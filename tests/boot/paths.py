@@ -41,6 +41,8 @@ PATHS = {
     "usb-bios": Path(medium="usb", boot_network=False, pull_out=True),
     "usb-uefi": Path(uefi=True, medium="usb", boot_network=False),
     "kernel": Path(kernel=True, boot_network=False),
+    # Installed once like that, and then once more by the system that was installed.
+    "kexec": Path(kernel=True, boot_network=False),
 }
 
 
@@ -80,9 +82,28 @@ def install(name, path, work):
                 guest.wait_off(60)
             else:
                 guest.expect(rb"node01 login: ", 240, "the installed system's login prompt, after the machine restarted by itself")
-        if path.ends:
+        if name == "kexec":
+            kexec(network, disk, media("iso", work / "signet.iso"))
+        elif path.ends:
             with lab.Guest(lab.qemu_command(disks=[disk], network=None), log(f"path-{name}-disk")) as guest:
                 guest.expect(rb"node01 login: ", 240, "the installed system's login prompt")
+
+
+def kexec(network, disk, iso):
+    """The running system starts Signet by itself, from a disk with our ISO on it: no firmware has a part in it."""
+    prompt = rb"root@[^\r\n]*# "
+    disks = [disk, (iso, "serial=medium")]
+    with lab.Guest(network.wrap(lab.qemu_command(disks=disks, network=None, extra=net.card(network.tap(), boot=False))), log("path-kexec-again")) as guest:
+        guest.expect(rb"node01 login: ", 240, "the installed system's login prompt")
+        guest.send("root")
+        guest.expect(rb"assword: ", 30)
+        guest.send("signet")
+        guest.expect(prompt, 60)
+        guest.send(f"mount -o ro /dev/vdb /mnt && kexec --load /mnt/boot/vmlinuz --initrd=/mnt/boot/initrd.img --command-line='{CONSOLE}' && umount /mnt && systemctl kexec || echo not'' started")
+        if guest.expect([rb"\d network +\S+ has ", rb"not started"], 240, "Signet's lease") == 1:
+            raise lab.LabError(f"kexec does not start: {guest.tail()}")
+        await_install(guest, then="reboot")
+        guest.expect(rb"node01 login: ", 240, "the login prompt of the system that was installed anew")
 
 
 def main():
