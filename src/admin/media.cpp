@@ -151,8 +151,9 @@ Result<Parts> load_parts(const MediaRequest& request, bool with_config) {
   if (!request.firmware.empty()) {
     // Microcode is looked for at the very start (Documentation/arch/x86/microcode.rst).
     auto first = TRY_WITHIN(read_file(request.firmware, largest_part), "--firmware");
-    if (!first.starts_with("070701"))
-      return std::unexpected(Error(ErrorKind::invalid, std::format("--firmware {}: this is no cpio archive", request.firmware))
+    if (!first.starts_with("070701") && !first.starts_with("\xfd"
+                                                           "7zXZ"))
+      return std::unexpected(Error(ErrorKind::invalid, std::format("--firmware {}: this is no archive that the kernel unpacks", request.firmware))
                                  .advise("make one with toolchain/firmware"));
     first.resize((first.size() + 3) / 4 * 4, '\0');
     parts.initrd.insert(0, first);

@@ -73,6 +73,7 @@ void stop_for_shell(Context& context, std::string_view stage) {
 
 // What the stages before `from` would have found or made.
 Result<> catch_up(Context& context) {
+  TRY(load_trust(context));
   const auto* from = find_stage(context.settings.from);
   const auto after = [&](std::string_view name) { return from > find_stage(name); };
   if (after("identify") && !after("plan")) load_identity(context);

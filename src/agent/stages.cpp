@@ -150,6 +150,17 @@ Result<> find_disks(Context& context) {
   }
 }
 
+// An image without a digest may be anything.
+Result<> need_digest(Context& context, const std::string& sha256) {
+  if (!sha256.empty()) return {};
+  if (!context.trust.empty())
+    return std::unexpected(
+        Error(ErrorKind::verification, "the image has no SHA-256 in the profile, so nobody has signed for it")
+            .advise("add image.sha256 to the profile (or --sha256 to the script) and sign it again; this initrd has trusted keys"));
+  context.report.log("the profile has no image.sha256: the image will not be verified");
+  return {};
+}
+
 Result<std::string> plan_stage(Context& context) {
   const auto& settings = context.settings;
   if (!settings.targets.empty()) {
@@ -169,15 +180,8 @@ Result<std::string> plan_stage(Context& context) {
   std::optional<std::uint64_t> image_size;
   if (!context.profile.image.source.empty()) {
     const auto uri = TRY(parse_uri(context.profile.image.source));
-    FetchOptions options = context.fetch;
-    options.on_retry = [&](std::string_view why) { context.report.log(why); };
-    image_size = TRY_WITHIN(probe(uri, options), "image").size;
-    if (context.profile.image.sha256.empty()) {
-      if (!context.trust.empty())
-        return std::unexpected(Error(ErrorKind::verification, "the profile has no image.sha256, so nobody has signed for the image")
-                                   .advise("add image.sha256 to the profile and sign it again; this initrd has trusted keys"));
-      context.report.log("the profile has no image.sha256: the image will not be verified");
-    }
+    image_size = TRY_WITHIN(probe(uri, with_retries(context)), "image").size;
+    TRY(need_digest(context, context.profile.image.sha256));
   }
   TRY(fetch_hooks(context));
   context.plan = TRY(make_plan({context.profile, context.machine, image_size, random_uuid}));
@@ -233,15 +237,14 @@ Result<std::string> pull_stage(Context& context) {
   const auto& sha256 = from_plan ? context.plan.image_sha256 : context.profile.image.sha256;
   if (source_text.empty())
     return std::unexpected(Error(ErrorKind::usage, "no image is named").advise("give --source URI, or image.source in the profile"));
+  if (!context.trust.empty()) TRY(need_digest(context, sha256));
   const auto uri = TRY(parse_uri(source_text));
   struct stat status{};
   if (::stat(context.settings.root.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
     return std::unexpected(Error(ErrorKind::not_found, std::format("{} is not a directory", context.settings.root))
                                .advise("run `signet-agent mount` first, or name a directory with --root"));
 
-  FetchOptions options = context.fetch;
-  options.on_retry = [&](std::string_view why) { context.report.log(why); };
-  auto source = TRY(open_source(uri, options));
+  auto source = TRY(open_source(uri, with_retries(context)));
   const auto total = source->size();
   context.report.log("{}{}: first bytes are here", uri.display(), total ? " (" + format_size(*total) + ")" : "");
   std::uint64_t pulled = 0;

@@ -35,7 +35,7 @@ Result<std::string> digest_of(std::string_view name) {
 
 Result<std::string> provide_tool(Context& context, std::string_view name) {
   const auto directory = context.state_file("tools");
-  const auto path = directory + "/" + std::string(name);
+  auto path = directory + "/" + std::string(name);
   const auto wanted = TRY(digest_of(name));
   if (const auto have = sha256_file(path); have && *have == wanted) return path;
 

@@ -98,7 +98,7 @@ constexpr const Option* hook_options[] = {&opt_trust, &opt_root, &opt_state, &op
 constexpr const Option* tool_options[] = {&opt_server, &opt_state, &opt_quiet};
 constexpr const Option* sshd_options[] = {&opt_key, &opt_server, &opt_trust, &opt_state, &opt_quiet};
 constexpr const Option* tree_options[] = {&opt_root, &opt_state, &opt_quiet};
-constexpr const Option* pull_options[] = {&opt_source, &opt_sha256, &opt_root, &opt_state, &opt_quiet};
+constexpr const Option* pull_options[] = {&opt_source, &opt_sha256, &opt_trust, &opt_root, &opt_state, &opt_quiet};
 constexpr const Option* configure_options[] = {&opt_settings,    &opt_hostname, &opt_timezone, &opt_ssh_key, &opt_root_password,
                                                &opt_kernel_args, &opt_root,     &opt_state,    &opt_quiet};
 constexpr const Option* finish_options[] = {&opt_on_success, &opt_boot_order, &opt_root, &opt_state, &opt_quiet};
@@ -198,18 +198,22 @@ int verb_setting(Context& context) {
 }
 
 // Server and address, from what earlier verbs have left or from the lease.
-void know_host(Context& context) {
+Result<> know_host(Context& context) {
   known_machine(context);
   load_lease(context);
   load_identity(context);
-  if (!context.identity.server && context.settings.server.empty()) context.identity = identify(context.machine, context.lease);
-  if (auto server = parse_uri(context.settings.server.ends_with('/') ? context.settings.server : context.settings.server + "/"))
-    if (!context.settings.server.empty()) context.identity.server = std::move(*server);
+  const auto& server = context.settings.server;
+  if (server.empty()) {
+    if (!context.identity.server) context.identity = identify(context.machine, context.lease);
+    return {};
+  }
+  context.identity.server = TRY_WITHIN(parse_uri(server.ends_with('/') ? server : server + "/"), "--server");
+  return {};
 }
 
 int verb_tool(Context& context) {
   if (context.settings.words.size() != 1) return complain(Error(ErrorKind::usage, "tool: name one, such as dropbear"));
-  know_host(context);
+  if (auto known = know_host(context); !known) return complain(known.error());
   const auto path = provide_tool(context, context.settings.words.front());
   if (!path) return complain(path.error());
   std::printf("%s\n", path->c_str());
@@ -219,7 +223,7 @@ int verb_tool(Context& context) {
 int verb_sshd(Context& context) {
   if (!on_node())
     return complain(Error(ErrorKind::refused, "sshd: this is not a node that netbooted Signet").advise("use this system's own SSH server"));
-  know_host(context);
+  if (auto known = know_host(context); !known) return complain(known.error());
   if (auto trusted = load_trust(context); !trusted) return complain(trusted.error());
   const auto said = context.machine.setting("sshd");
   if (context.settings.key.empty() && !said) return complain(Error(ErrorKind::usage, "sshd: --key is missing, and signet.sshd is not set"));
@@ -335,6 +339,8 @@ constexpr const char* configure_name = "configure";
 int verb_pull(Context& context) {
   // A tree may be pulled into any directory, with no plan in sight.
   if (auto resumed = resume(context); !resumed && !context.settings.source) return complain(resumed.error());
+  known_machine(context);
+  if (auto trusted = load_trust(context); !trusted) return complain(trusted.error());
   if (auto applied = apply_overrides(context.settings, context.profile); !applied) return complain(applied.error());
   if (context.have_plan)
     if (auto saved = save_profile(context); !saved) return complain(saved.error());

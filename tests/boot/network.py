@@ -5,7 +5,7 @@ import argparse
 import subprocess
 import time
 
-from boottest import TOP, check, lab, log, net, run
+from boottest import SHELL, TOP, check, lab, log, net, run
 
 LEASE = rb"network +(\S+) has (\S+)[^\r\n]*"
 
@@ -93,7 +93,7 @@ def vlan(work):
             machines.append(start(each, f"vlan-{number}", net.card(each.tap(), mac=f"52:54:00:77:00:0{number + 1}", boot=False), f"signet.rescue quiet {options}"))
         try:
             for machine in machines:
-                machine.expect(rb"signet:[^\r\n]*# ", 60, "the rescue shell")
+                machine.expect(SHELL, 60, "the rescue shell")
                 _, status = machine.run("signet-agent network --quiet")
                 check(status == 0, "the address is set")
             check(machines[1].run("ping -c 2 -W 5 10.77.5.1 >/dev/null")[1] == 0, "two machines reach each other in VLAN 5")
@@ -112,6 +112,34 @@ def bond(work):
             with start(each, f"bond-{mode}", cards, f"bond=bond0:eth0,eth1:mode={mode},miimon=100") as guest:
                 check(lease_of(guest)[0] == "bond0", f"the lease came through a bond in mode {mode}")
                 profile_of(guest)
+
+
+def bond_partner(work):
+    # Bridges keep LACP's frames to themselves (IEEE 802.1D reserved addresses), so two machines are wired to each other directly.
+    with network(work, served=False, dhcp=None) as each:
+        machines = []
+        for mine, other in ((1, 2), (2, 1)):
+            cards = []
+            for wire in range(2):
+                cards += ["-netdev", f"socket,id=net{wire},udp=127.0.0.1:5{other}0{wire},localaddr=127.0.0.1:5{mine}0{wire}"]
+                cards += ["-device", f"e1000,netdev=net{wire},mac=52:54:00:77:0{mine}:0{wire},romfile="]
+            append = f"signet.rescue quiet bond=bond0:eth0,eth1:mode=802.3ad,miimon=100,lacp_rate=fast ip=10.77.6.{mine}:::24::bond0:off"
+            machines.append(start(each, f"bond-partner-{mine}", cards, append))
+        try:
+            for machine in machines:
+                machine.expect(SHELL, 60, "the rescue shell")
+                check(machine.run("signet-agent network --quiet")[1] == 0, "the bond has its address")
+            first, second = machines
+            state = "/proc/net/bonding/bond0"
+            first.run(f"for i in $(seq 60); do grep -q 'ports: 2' {state} && break; sleep 1; done", timeout=90)
+            status = first.run(f"grep -q 'ports: 2' {state}")[1] + first.run(f"grep -qi 'Mac Address: 52:54:00:77:02' {state}")[1]
+            check(status == 0, "two bonds agree by LACP on one link of both wires")
+            check(first.run("ping -c 2 -W 5 10.77.6.2 >/dev/null")[1] == 0, "and carry frames")
+            second.run("ip link set eth0 down")
+            check(first.run("sleep 5; ping -c 2 -W 5 10.77.6.2 >/dev/null", timeout=90)[1] == 0, "with one wire cut, too")
+        finally:
+            for machine in machines:
+                machine.close()
 
 
 def ipv6_only(work):
@@ -172,7 +200,7 @@ def jumbo(work):
         with start(each, "jumbo", net.card(tap, boot=False)[:2] + ["-device", "virtio-net-pci,netdev=net0,mac=52:54:00:77:00:01,host_mtu=9000,romfile="], "signet.on-failure=shell") as guest:
             lease_of(guest)
             profile_of(guest)
-            guest.expect(rb"signet:[^\r\n]*# ", 60, "the shell")
+            guest.expect(SHELL, 60, "the shell")
             text, status = guest.run(f"cat /sys/class/net/eth0/mtu; ping -c 1 -s 8900 {net.ADDRESS} >/dev/null")
             check("9000" in text.split() and status == 0, "option 26 sets jumbo frames, and they pass")
 
@@ -190,7 +218,7 @@ def clock(work):
             net.end(server)
 
 
-CASES = {case.__name__.replace("_", "-"): case for case in (late_link, three_cards, bootif, fixed, vlan, bond, ipv6_only, late_server, two_servers, nonsense, jumbo, clock)}
+CASES = {case.__name__.replace("_", "-"): case for case in (late_link, three_cards, bootif, fixed, vlan, bond, bond_partner, ipv6_only, late_server, two_servers, nonsense, jumbo, clock)}
 
 
 def main():

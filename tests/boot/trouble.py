@@ -3,10 +3,12 @@
 
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 
+import pexpect
 from boottest import SHELL, check, lab, log, net, run
 
 # The ten lines of docs/booting.md, with the directory of this test.
@@ -84,9 +86,12 @@ def ssh_server(network, work, disk):
     good = (lab.OUT / "boot/tools/dropbear").read_bytes()
     (tools / "dropbear").write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
 
-    def ssh(key, *words, program="ssh"):
+    def ssh_command(key, *words, program="ssh"):
         options = ["-i", work / key, "-o", f"UserKnownHostsFile={work}/known", "-o", "StrictHostKeyChecking=accept-new", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20"]
-        return subprocess.run(network.wrap([program, "-q", *options, *words]), stdout=subprocess.PIPE, text=True, timeout=60)
+        return network.wrap([program, "-q", *options, *words])
+
+    def ssh(*words, **options):
+        return subprocess.run(ssh_command(*words, **options), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=60)
 
     with start(network, "sshd", disk, f"signet.rescue signet.sshd={blob}") as guest:
         guest.expect(rb"signet-agent: \S*boot/tools/dropbear: its SHA-256 is \w+, but this initrd wants \w+", 60, "the refusal of another tool")
@@ -99,9 +104,15 @@ def ssh_server(network, work, disk):
         address, fingerprint = said.groups()
         check(ssh("key", f"root@{address}", "signet-agent setting rescue --quiet; tty").stdout.split()[0] == "1", "its key gets a shell")
         check(ssh("other", f"root@{address}", "true").returncode != 0, "another key does not")
+        # With a terminal, as a person has it.
+        person = pexpect.spawn(" ".join(shlex.quote(str(word)) for word in ssh_command("key", "-t", f"root@{address}", "signet-rescue /dev/vda4")), timeout=60)
+        person.expect(rb"installed system; 'exit' leaves it")
+        person.sendline("cat /etc/hostname; tty; exit")
+        person.expect(rb"node01\r\n/dev/pts/\d+\r\n.*unmounted again")
+        check(True, "the installed system is mended from afar, at a terminal")
         (work / "file").write_text("carried\n")
         ssh("key", "-O", work / "file", f"root@{address}:/tmp/file", program="scp")
-        check(guest.run("cat /tmp/file")[0] == "carried\n", "scp carries a file")
+        check("carried" in guest.run("cat /tmp/file")[0].split(), "scp carries a file")
         known = subprocess.run(["ssh-keygen", "-l", "-f", work / "known"], stdout=subprocess.PIPE, check=True, text=True).stdout
         check(fingerprint in known, "the console says the fingerprint of its host key")
 

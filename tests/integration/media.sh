@@ -28,6 +28,7 @@ mtype -i "$iso@@$((start * 512))" ::/local.cfg | grep -qx 'host = "node07"' || f
 xorriso -osirrox on -indev "$iso" -extract / "$work/iso" >/dev/null 2>&1
 cmp "$work/iso/boot/vmlinuz" "$parts/vmlinuz"
 cmp "$work/iso/boot/initrd.img" "$parts/initrd.img"
+cmp "$work/iso/boot/tools/dropbear" "$parts/boot/tools/dropbear"
 grep -q 'signet.medium signet.debug' "$work/iso/isolinux/isolinux.cfg" || fail "the BIOS menu's command line"
 plain iso --out again.iso --server "$server" --local-cfg "$work/more.cfg" --append signet.debug >/dev/null
 [ "$(stat -c %s "$iso")" = "$(stat -c %s "$work/mine/again.iso")" ] || fail "two ISOs of the same parts differ in size"
@@ -51,11 +52,16 @@ PY
 grep -qx "server = \"$server\"" "$work/mine/unpacked/etc/signet/local.cfg" || fail "local.cfg is not in the initrd"
 ok "a unified kernel has kernel, command line and extra files"
 
-plain pxe --out tftp --kernel "$parts/vmlinuz" >/dev/null
-for file in vmlinuz initrd.img lpxelinux.0 ldlinux.c32 pxelinux.cfg/default grubnetx64.efi grub.cfg snponly.efi undionly.kpxe boot.ipxe signet.efi; do
+# Firmware goes before the initrd, keys behind it.
+openssl ecparam -name prime256v1 -genkey -noout | openssl ec -pubout -out "$work/trust.pem" 2>/dev/null
+echo . | cpio --quiet -o -H newc >"$work/firmware.img" 2>/dev/null
+plain pxe --out tftp --kernel "$parts/vmlinuz" --firmware "$work/firmware.img" --trust "$work/trust.pem" >/dev/null
+cmp -n "$(stat -c %s "$work/firmware.img")" "$work/firmware.img" "$work/mine/tftp/initrd.img" || fail "the firmware is not in front of the initrd"
+grep -aq 'BEGIN PUBLIC KEY' "$work/mine/tftp/initrd.img" || fail "the trusted key is not in the initrd"
+for file in vmlinuz initrd.img lpxelinux.0 ldlinux.c32 pxelinux.cfg/default grubnetx64.efi grub.cfg snponly.efi undionly.kpxe boot.ipxe signet.efi tools/dropbear; do
   [ -s "$work/mine/tftp/$file" ] || fail "the PXE directory lacks $file"
 done
-ok "a PXE directory"
+ok "a PXE directory, with firmware and trusted keys"
 
 refuses() { # STATUS MESSAGE ARGUMENT…
   local status=0 wanted=$1 message=$2
@@ -71,6 +77,8 @@ refuses 2 'did you mean --server?' iso --servr x
 refuses 1 'did you mean `server`?' iso --out "$work/x.iso" --local-cfg "$work/wrong.cfg"
 refuses 1 'toolchain/artefacts' iso --out "$work/x.iso" --parts "$work/nowhere"
 refuses 2 'write it as FILE:/path/in/the/initrd' iso --out "$work/x.iso" --add nothing
+refuses 1 'there is no public key' iso --out "$work/x.iso" --trust "$work/extra"
+refuses 1 'toolchain/firmware' iso --out "$work/x.iso" --firmware "$work/extra"
 [ ! -e "$work/x.iso" ] || fail "a refused ISO was begun"
 ok "mistakes are told, with exit status 1 or 2, and nothing is begun"
 
@@ -86,6 +94,9 @@ refuses 2 'say --yes' usb --to "$stick" --force </dev/null
 [ "$(blkid -p -o value -s LABEL "$stick")" = OLD ] || fail "a refused stick was written"
 "$signet" media usb --to "$stick" --server "$server" --force --yes >"$work/said" 2>&1 || fail "$(cat "$work/said")"
 grep -q 'written and compared' "$work/said" || fail "the stick was not compared: $(cat "$work/said")"
+wipefs -qa "$stick"
+(cd "$work/mine" && dd if=disk.iso of="$stick" bs=4M conv=fsync status=none) # as docs/booting.md has it
+cmp -n "$(stat -c %s "$iso")" "$iso" "$stick" || fail "dd has not written the ISO"
 losetup -d "$stick"
 [ "$(blkid -p -o value -s LABEL "$work/stick.img")" = SIGNET ] || fail "the stick does not hold what was written"
 ok "a stick is written only if it is free, meant and big enough, and then compared"

@@ -67,7 +67,11 @@ refused "a signature that ends early" 'hook.sh: its signature is not'
 sign one hook.sh
 sed -i '/^sha256/d' "$work/profile.toml"
 sign one profile.toml
-refused "an image without a digest" 'no image.sha256'
+refused "an image without a digest" 'nobody has signed for it'
+mkdir "$work/root"
+if "$agent" pull --source "$work/tree.tar" --trust "$work/trust.pem" --root "$work/root" --state "$work/other" >"$work/out" 2>&1; then fail "pull took an image without a digest"; fi
+grep -q 'nobody has signed for it' "$work/out" || fail "pull: the message is $(cat "$work/out")"
+"$agent" pull --source "$work/tree.tar" --sha256 "$(sha256sum "$work/tree.tar" | cut -d' ' -f1)" --trust "$work/trust.pem" --root "$work/root" --state "$work/other" >"$work/out" 2>&1 || fail "$(cat "$work/out")"
 ok "what has changed, is by another key, or is no signature at all is refused, and nothing is written"
 
 # A list of keys that cannot be read must not mean that anything goes.

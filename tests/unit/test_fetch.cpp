@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "fetch/fetch.h"
 #include "fetch/sha256.h"
+#include "fetch/signature.h"
 #include "http_server.h"
 
 using namespace signet;
@@ -301,4 +302,31 @@ TEST_CASE("bytes are counted as they pass") {
   CHECK(read_all(*counting) == body);
   CHECK(last == body.size());
   CHECK(calls <= body.size() / (64 << 10) + 2);
+}
+
+TEST_CASE("signatures by trusted keys") {
+  // Made with openssl ecparam -name prime256v1 -genkey and openssl dgst -sha256 -sign.
+  constexpr auto pem =
+      "-----BEGIN PUBLIC "
+      "KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEfvb35p1NLHep14RveRsShj3esX5N\nZlgmlqobjz12OInrPMM1+LJ1IMsLcbDG9i/"
+      "bHU1MQwwdgGoDFnNEU+nnkg==\n-----END PUBLIC KEY-----\n";
+  constexpr auto signature = "MEQCIFpfElkM4e62kchDqZVmdudVHjDSv3GJtqchViKcYhUsAiBtpiK2/53OOkY1LW4gGmSiTLqv8t6HjCxjDWaH9oRziA==";
+  TrustedKeys keys;
+  CHECK(keys.empty());
+  CHECK(!keys.verify("schema = 1\n", signature, "p.toml"));
+  REQUIRE(keys.add(std::string("# a comment\n") + pem, "trust.pem"));
+  CHECK(keys.verify("schema = 1\n", signature, "p.toml"));
+  CHECK(keys.verify("schema = 1\n", std::string("\n") + signature + "\n", "p.toml"));
+  CHECK(keys.verify("schema = 2\n", signature, "p.toml").error().kind() == ErrorKind::verification);
+  std::string cut = signature;
+  while (!cut.empty()) {
+    cut.pop_back();
+    CHECK(!keys.verify("schema = 1\n", cut, "p.toml"));
+  }
+  std::string der(72, '\x30');
+  CHECK(!keys.verify("schema = 1\n", der, "p.toml"));
+  std::string damaged = pem;
+  damaged[60] = damaged[60] == 'A' ? 'B' : 'A';
+  CHECK(!TrustedKeys().add(damaged.substr(0, 100), "trust.pem"));
+  CHECK(TrustedKeys().add("", "trust.pem").error().message() == "trust.pem: there is no public key (PEM) in it");
 }
