@@ -37,3 +37,17 @@ unmount() {
   umount "$1"
   unset 'mounts[-1]'
 }
+
+# system_tree DIR: a small tree that looks like a system that was set up once, fit to be an image.
+system_tree() {
+  mkdir -p "$1"/{bin,etc/network,etc/ssh,usr/sbin,usr/bin,var/log,dev,proc,sys,run,tmp}
+  printf '127.0.0.1\tlocalhost\n' >"$1/etc/hosts"
+  echo golden >"$1/etc/hostname"
+  : >"$1/etc/machine-id"
+  echo old >"$1/etc/ssh/ssh_host_rsa_key"
+  printf '#!/bin/sh\n' >"$1/usr/sbin/ifup"
+  chmod 755 "$1/usr/sbin/ifup"
+  printf 'root:*:20000:0:99999:7:::\n' >"$1/etc/shadow"
+  printf 'root:x:0:0:root:/root:/bin/sh\n' >"$1/etc/passwd"
+  printf 'root:x:0:\nsudo:x:27:\n' >"$1/etc/group"
+}

@@ -6,17 +6,10 @@ needs_root
 export PATH=$PATH:/sbin:/usr/sbin
 
 tree=$work/tree
-mkdir -p "$tree"/{bin,etc/network,etc/ssh,usr/sbin,usr/bin,var/log,dev,proc,sys,run,tmp}
+system_tree "$tree"
 busybox=$("$top/initrd/busybox")
 install -m 755 "$busybox" "$tree/bin/busybox"
 for applet in sh mkdir cat id; do ln -s busybox "$tree/bin/$applet"; done
-printf '127.0.0.1\tlocalhost\n' >"$tree/etc/hosts"
-: >"$tree/etc/machine-id"
-printf '#!/bin/sh\n' >"$tree/usr/sbin/ifup"
-chmod 755 "$tree/usr/sbin/ifup"
-printf 'root:*:20000:0:99999:7:::\n' >"$tree/etc/shadow"
-printf 'root:x:0:0:root:/root:/bin/sh\n' >"$tree/etc/passwd"
-printf 'root:x:0:\nsudo:x:27:\n' >"$tree/etc/group"
 tar -C "$tree" -cf - . | zstd -q >"$work/tree.tar.zst"
 
 # shellcheck disable=SC2016

@@ -5,19 +5,9 @@ set -euo pipefail
 needs_root
 export PATH=$PATH:/sbin:/usr/sbin
 
-# A small tree that looks like a system.
 tree=$work/tree
-mkdir -p "$tree"/{bin,etc/network,etc/ssh,usr/sbin,var/log}
+system_tree "$tree"
 : >"$tree/bin/bash"
-printf '127.0.0.1\tlocalhost\n' >"$tree/etc/hosts"
-echo golden >"$tree/etc/hostname"
-: >"$tree/etc/machine-id"
-echo old >"$tree/etc/ssh/ssh_host_rsa_key"
-printf '#!/bin/sh\n' >"$tree/usr/sbin/ifup"
-chmod 755 "$tree/usr/sbin/ifup"
-printf 'root:*:20000:0:99999:7:::\n' >"$tree/etc/shadow"
-printf 'root:x:0:0:root:/root:/bin/sh\n' >"$tree/etc/passwd"
-printf 'root:x:0:\nsudo:x:27:\n' >"$tree/etc/group"
 tar -C "$tree" -cf - . | zstd -q >"$work/tree.tar.zst"
 sha256=$(sha256sum "$work/tree.tar.zst" | cut -d' ' -f1)
 
