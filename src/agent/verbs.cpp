@@ -280,7 +280,10 @@ int verb_script(Context& context) {
 
 Result<> partition(Context& context) {
   if (context.settings.planned) {
-    if (!context.settings.disks.empty()) return fail(ErrorKind::usage, "partition: --planned takes no disks; `plan` had them");
+    // What the plan was made of cannot be changed behind its back.
+    const auto& also = context.settings;
+    if (!also.disks.empty() || !also.targets.empty() || !also.profile.empty() || also.source || also.sha256 || also.boot_loader)
+      return fail(ErrorKind::usage, "partition: --planned takes no profile, disks or image; `plan` had them");
     TRY(resume(context));
   } else {
     TRY(make_the_plan(context));

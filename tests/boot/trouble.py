@@ -130,8 +130,19 @@ def trusted_keys(network, work, disk):
     for file in ("hosts/default.toml", "groups/debian.toml"):
         path = work / "tree" / file
         subprocess.run(["openssl", "dgst", "-sha256", "-sign", key, "-out", f"{path}.sig", path], check=True)
-    with start(network, "signed", disk, "signet.break=partition", initrd) as guest:
+    # The same key as local.cfg says it, and a list of SSH keys on the server that has to be signed like everything else.
+    (work / "trust.cfg").write_text(f"trust = \"\"\"\n{public.read_text()}\"\"\"\n")
+    subprocess.run([lab.OUT / "signet", "media", "pxe", "--out", work / "pxe", "--local-cfg", work / "trust.cfg"], check=True, stdout=subprocess.DEVNULL)
+    shutil.copy(work / "pxe/initrd.img", initrd)
+    keys = work / "tree/keys/admin.pub"
+    keys.parent.mkdir()
+    shutil.copy(work / "key.pub", keys)
+    with start(network, "signed", disk, "signet.break=partition signet.sshd=keys/admin.pub", initrd) as guest:
+        guest.expect(rb"no SSH server: [^\r\n]*admin.pub is not signed", 60, "the refusal of keys that are not signed")
         guest.expect(rb"stopped before partition", 60, "the plan of a signed profile")
+        guest.expect(SHELL, 30)
+        subprocess.run(["openssl", "dgst", "-sha256", "-sign", key, "-out", f"{keys}.sig", keys], check=True)
+        check("gets a shell here" in guest.run("signet-agent sshd 2>&1")[0].replace("\n", " "), "SSH keys from the server are used once they are signed")
     print("ok: with a trusted key nothing unsigned is installed")
 
 

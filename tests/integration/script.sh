@@ -113,6 +113,9 @@ grep -q 'is a host script' "$work/out" || fail "the message is: $(cat "$work/out
 printf 'schema = 1\n[image]\nsource = "x.tar"\n' >"$work/settings.toml"
 # shellcheck disable=SC2046
 "$agent" plan --source "$work/tree.tar.zst" --match index=0 --wipe any --partition name=root,size=rest,format=ext4,mount=/ --boot-loader none $(targets scripts) >/dev/null 2>&1 || fail "plan by flags"
+status=0
+"$agent" partition --planned --profile "$work/profile.toml" >"$work/out" 2>&1 || status=$?
+[ "$status" = 2 ] && grep -q 'takes no profile' "$work/out" || fail "partition --planned with a profile: status $status: $(cat "$work/out")"
 if "$agent" configure --settings "$work/settings.toml" >"$work/out" 2>&1; then fail "configure took an image"; fi
 grep -q 'only \[network\] and \[configure\]' "$work/out" || fail "the message is: $(cat "$work/out")"
 ok "refusals end it before the first write, with one message"
