@@ -13,12 +13,4 @@ set(ENV{PKG_CONFIG_SYSROOT_DIR} ${SIGNET_SYSROOT})
 set(CMAKE_CXX_FLAGS_INIT "-stdlib=libc++ -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined")
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-stdlib=libc++ -fuse-ld=lld -fsanitize=address,undefined")
 
-# A fresh clone compiles nothing that another has compiled.
-find_program(CCACHE ccache)
-if(CCACHE)
-  set(SIGNET_CACHE $ENV{SIGNET_CACHE})
-  if(NOT SIGNET_CACHE)
-    set(SIGNET_CACHE $ENV{HOME}/.cache/signet)
-  endif()
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_DIR=${SIGNET_CACHE}/ccache CCACHE_BASEDIR=${SIGNET_TOP} CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=1G ${CCACHE})
-endif()
+include(${CMAKE_CURRENT_LIST_DIR}/ccache.cmake)
