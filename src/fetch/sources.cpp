@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "base/sha256.h"
 #include "fetch/buffer.h"
 #include "fetch/fetch.h"
-#include "fetch/sha256.h"
 
 namespace signet {
 namespace {

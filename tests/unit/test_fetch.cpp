@@ -8,9 +8,9 @@
 #include <thread>
 
 #include "base/fd.h"
+#include "base/sha256.h"
 #include "base/text.h"
 #include "fetch/fetch.h"
-#include "fetch/sha256.h"
 #include "fetch/signature.h"
 #include "http_server.h"
 
