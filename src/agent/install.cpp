@@ -133,7 +133,8 @@ int install(Context& context) {
     const auto& error = ran.error();
     std::string text = error.message() + "\n";
     if (!error.advice().empty()) text += "What to do: " + error.advice() + "\n";
-    if (auto written = write_file(context.state_file("failure"), text); !written) context.report.log("{}", written.error().message());
+    if (auto written = write_file(context.state_file("failure"), report_text(text), 0600); !written)
+      context.report.log("{}", written.error().message());
     const auto action = failure_action(context);
     if (action != FinishAction::shell) {
       context.report.log("on failure: {}", to_string(action));

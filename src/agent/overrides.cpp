@@ -38,7 +38,7 @@ Result<DiskRule> disk_from_flags(const DiskFlags& flags, std::size_t number) {
 Result<std::string> uri_from_flag(const std::string& text, const char* flag) {
   char here[4096];
   const bool relative = !text.contains("://") && !text.starts_with('/') && ::getcwd(here, sizeof here);
-  return TRY_WITHIN(parse_uri(relative ? std::string(here) + "/" + text : text), flag).text();
+  return TRY_WITHIN(parse_uri(relative ? std::string(here) + "/" + text : text), flag).secret_text();
 }
 
 // [network] and [configure] of a profile, for all that configure has no flag for.

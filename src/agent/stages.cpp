@@ -131,7 +131,8 @@ Result<std::string> profile_stage(Context& context) {
   if (!context.script.empty()) return std::string("a host script");
   TRY(apply_overrides(context.settings, context.profile));
   TRY(save_profile(context));
-  return std::format("{} disk{}, image {}", context.profile.disks.size(), context.profile.disks.size() == 1 ? "" : "s", context.profile.image.source);
+  return std::format("{} disk{}, image {}", context.profile.disks.size(), context.profile.disks.size() == 1 ? "" : "s",
+                     hide_secrets(context.profile.image.source));
 }
 
 // The disks of this node. Controllers and sticks may take a while to show theirs, so a rule that means none of what is there is given some time.

@@ -33,8 +33,9 @@ std::string seconds_text(double seconds) {
 Result<> make_state_directory(const std::string& path) {
   for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
     const auto part = path.substr(0, slash);
-    if (::mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) return fail_errno("make the state directory {}", part);
-    if (slash == std::string::npos) return {};
+    const bool last = slash == std::string::npos;
+    if (::mkdir(part.c_str(), last ? 0700 : 0755) != 0 && errno != EEXIST) return fail_errno("make the state directory {}", part);
+    if (last) return {};
   }
 }
 
@@ -79,7 +80,7 @@ std::vector<std::string> identity_environment(const Context& context) {
   const auto& identity = context.identity;
   std::vector<std::string> environment = {
       "SIGNET_STATE=" + context.settings.state, "SIGNET_ROOT=" + context.settings.root,
-      "SIGNET_HOST=" + identity.host_name,      "SIGNET_SERVER=" + (identity.server ? identity.server->text() : ""),
+      "SIGNET_HOST=" + identity.host_name,      "SIGNET_SERVER=" + (identity.server ? identity.server->secret_text() : ""),
       "SIGNET_UUID=" + identity.uuid,           "SIGNET_MAC=" + identity.mac,
       "SIGNET_ADDRESS=" + identity.address,
   };
@@ -122,7 +123,7 @@ std::vector<std::string> script_environment(const Context& context) {
 }
 
 Result<> save_lease(const Context& context) {
-  return write_file(context.state_file("lease"), "interface=" + shell_quote(context.lease->interface) + "\n" + lease_text(*context.lease));
+  return write_file(context.state_file("lease"), "interface=" + shell_quote(context.lease->interface) + "\n" + lease_text(*context.lease), 0600);
 }
 
 void load_lease(Context& context) {
@@ -140,7 +141,7 @@ Result<> save_identity(const Context& context) {
     const auto equals = entry.find('=');
     text += entry.substr(0, equals + 1) + shell_quote(entry.substr(equals + 1)) + "\n";
   }
-  return write_file(context.state_file("identity"), text);
+  return write_file(context.state_file("identity"), text, 0600);
 }
 
 void load_identity(Context& context) {
@@ -162,7 +163,7 @@ void load_identity(Context& context) {
 }
 
 Result<> append_timeline(const Context& context, const Report::StageTime& stage) {
-  const Fd fd = TRY(open_file(context.state_file("timeline"), O_WRONLY | O_CREAT | O_APPEND, 0644));
+  const Fd fd = TRY(open_file(context.state_file("timeline"), O_WRONLY | O_CREAT | O_APPEND, 0600));
   return write_all(fd.get(), std::format("{} {} {} {} {}\n", stage.stage, seconds_text(stage.start), seconds_text(stage.seconds), stage.bytes,
                                          stage.failed ? 1 : 0));
 }

@@ -107,8 +107,8 @@ constexpr const Option* network_options[] = {&opt_state, &opt_quiet};
 int exit_status(const Error& error) { return error.kind() == ErrorKind::usage ? 2 : 1; }
 
 int complain(const Error& error) {
-  std::fprintf(stderr, "signet-agent: %s\n", error.message().c_str());
-  if (!error.advice().empty()) std::fprintf(stderr, "What to do: %s\n", error.advice().c_str());
+  std::fprintf(stderr, "signet-agent: %s\n", report_text(error.message()).c_str());
+  if (!error.advice().empty()) std::fprintf(stderr, "What to do: %s\n", report_text(error.advice()).c_str());
   return exit_status(error);
 }
 
@@ -116,7 +116,7 @@ int complain(const Error& error) {
 int note_failure(Context& context, const Error& error) {
   std::string text = error.message() + "\n";
   if (!error.advice().empty()) text += "What to do: " + error.advice() + "\n";
-  [[maybe_unused]] const auto written = write_file(context.state_file("failure"), text);
+  [[maybe_unused]] const auto written = write_file(context.state_file("failure"), report_text(text), 0600);
   return exit_status(error);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <format>
 
 namespace signet {
 
@@ -103,6 +104,7 @@ std::optional<std::string> nearest(std::string_view word, std::span<const std::s
   std::optional<std::string> best;
   std::size_t best_distance = std::max<std::size_t>(word.size() / 3, 1) + 1;
   for (const auto candidate : known) {
+    if (word.size() >= 2 * candidate.size()) continue;  // too far, however it is counted
     const auto distance = edit_distance(word, candidate);
     if (distance < best_distance && distance < candidate.size()) {
       best_distance = distance;
@@ -126,6 +128,13 @@ std::string printable(std::string_view text) {
     }
   }
   return out;
+}
+
+std::string shorten(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit) return std::string(text);
+  // The bytes of a UTF-8 character after its first are 10xxxxxx (RFC 3629 §3).
+  for (int back = 0; back < 3 && limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xc0) == 0x80; ++back) --limit;
+  return std::format("{}… ({} bytes more)", text.substr(0, limit), text.size() - limit);
 }
 
 std::string to_hex(std::span<const unsigned char> bytes) {

@@ -24,6 +24,9 @@ std::optional<std::string> nearest(std::string_view word, std::span<const std::s
 /// Printable: control characters and bytes that are not UTF-8 become \xHH. For names from disks, images and networks on a console.
 std::string printable(std::string_view text);
 
+/// At most `limit` bytes of text, cut between characters, and how much is missing: "abc… (997 bytes more)".
+std::string shorten(std::string_view text, std::size_t limit);
+
 /// Lower-case hexadecimal.
 std::string to_hex(std::span<const unsigned char> bytes);
 

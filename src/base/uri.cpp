@@ -1,5 +1,6 @@
 #include "base/uri.h"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -46,10 +47,14 @@ std::string percent_decode(std::string_view text) {
   return decoded;
 }
 
+constexpr std::size_t longest = 8192;  // bytes; what servers take as a rule (RFC 9110 §4.1 asks for 8000)
+
 Result<> check_characters(std::string_view text) {
+  if (text.size() > longest)
+    return fail(ErrorKind::invalid, "`{}` is not a URI: it is longer than {} bytes", shorten(hide_secrets(text), 100), longest);
   for (const char c : text)
     if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '\\')
-      return fail(ErrorKind::invalid, "`{}` is not a URI: it contains a space, a control character or a backslash", printable(text));
+      return fail(ErrorKind::invalid, "`{}` is not a URI: it contains a space, a control character or a backslash", printable(hide_secrets(text)));
   return {};
 }
 
@@ -66,27 +71,62 @@ std::string_view scheme_of(std::string_view text) {
   return scheme;
 }
 
+// Of "host", "host:80", "[::1]:80": the port is a number or not there.
+bool has_port_or_none(std::string_view authority) {
+  const auto colon = authority.find(':', authority.starts_with('[') ? std::min(authority.find(']'), authority.size()) : 0);
+  return colon == std::string_view::npos || authority.find_first_not_of("0123456789", colon + 1) == std::string_view::npos;
+}
+
+// "token=abc&x" as "token=…&…": the names say what is missing when something does not work.
+std::string hidden_query(std::string_view query) {
+  std::string shown;
+  for (const auto part : split(query, '&')) {
+    if (!shown.empty()) shown += "&";
+    const auto equals = part.find('=');
+    if (equals != std::string_view::npos) shown += part.substr(0, equals + 1);
+    shown += "…";
+  }
+  return shown;
+}
+
 }  // namespace
 
-std::string Uri::text() const { return scheme + "://" + authority + path + (query.empty() ? "" : "?" + query); }
+std::string Uri::secret_text() const {
+  return scheme + "://" + user_info + (user_info.empty() ? "" : "@") + authority + path + (query.empty() ? "" : "?" + query);
+}
 
 std::string Uri::file_path() const { return percent_decode(path); }
 
 std::string Uri::host() const {
-  auto text = authority.substr(authority.rfind('@') + 1);  // npos + 1 is 0
-  if (text.starts_with('[')) return text.substr(1, text.find(']') - 1);
-  return text.substr(0, text.find(':'));
+  if (authority.starts_with('[')) return authority.substr(1, authority.find(']') - 1);
+  return authority.substr(0, authority.find(':'));
 }
 
 std::string Uri::display() const {
   if (scheme == "file") return file_path();
-  Uri shown = *this;
-  if (const auto at = shown.authority.rfind('@'); at != std::string::npos) shown.authority.erase(0, at + 1);
-  return shown.text();
+  return scheme + "://" + authority + path + (query.empty() ? "" : "?" + hidden_query(query));
+}
+
+std::string hide_secrets(std::string_view message) {
+  std::string shown;
+  for (auto mark = message.find("://"); mark != std::string_view::npos; mark = message.find("://")) {
+    shown += message.substr(0, mark + 3);
+    message.remove_prefix(mark + 3);
+    const auto uri = message.substr(0, message.find_first_of(" \t\r\n\"'`<>"));
+    message.remove_prefix(uri.size());
+    const auto authority = uri.substr(0, uri.find_first_of("/?#"));
+    // A "port" that is not one is the start of a password with a '/', '?' or '#' in it.
+    const auto at = (has_port_or_none(authority.substr(authority.rfind('@') + 1)) ? authority : uri).rfind('@');
+    const auto first = at + 1;  // npos + 1 is 0
+    const auto question = uri.find('?', first);
+    shown += uri.substr(first, std::min(question, uri.size()) - first);
+    if (question != std::string_view::npos) shown += "?" + hidden_query(uri.substr(question + 1));
+  }
+  return shown.append(message);
 }
 
 Result<Uri> parse_uri(std::string_view text) {
-  if (text.starts_with('/')) {
+  if (text.size() <= longest && text.starts_with('/')) {
     // A plain path may hold any byte; those that mean something in a URI are escaped.
     std::string path;
     for (const char c : text) {
@@ -96,30 +136,38 @@ Result<Uri> parse_uri(std::string_view text) {
       else
         path += c;
     }
-    return Uri{"file", "", remove_dot_segments(path), ""};
+    return Uri{.scheme = "file", .authority = {}, .path = remove_dot_segments(path), .query = {}, .user_info = {}};
   }
   TRY(check_characters(text));
   const auto scheme = scheme_of(text);
-  if (scheme.empty()) return fail(ErrorKind::invalid, "`{}` is not a URI: it has no scheme such as http://", text);
+  if (scheme.empty()) return fail(ErrorKind::invalid, "`{}` is not a URI: it has no scheme such as http://", hide_secrets(text));
   Uri uri;
   uri.scheme = to_lower(scheme);
   bool known = false;
   for (const auto name : known_schemes) known = known || uri.scheme == name;
-  if (!known) return fail(ErrorKind::invalid, "`{}`: the scheme `{}` is not one of http, https, tftp, file", text, uri.scheme);
+  if (!known) return fail(ErrorKind::invalid, "`{}`: the scheme `{}` is not one of http, https, tftp, file", hide_secrets(text), uri.scheme);
 
   auto rest = text.substr(scheme.size() + 1);
   rest = rest.substr(0, rest.find('#'));
-  if (!rest.starts_with("//")) return fail(ErrorKind::invalid, "`{}` is not a URI: `//` is missing after `{}:`", text, uri.scheme);
+  if (!rest.starts_with("//")) return fail(ErrorKind::invalid, "`{}` is not a URI: `//` is missing after `{}:`", hide_secrets(text), uri.scheme);
   rest.remove_prefix(2);
   const auto authority_end = rest.find_first_of("/?");
   uri.authority = rest.substr(0, authority_end);
   rest = authority_end == std::string_view::npos ? std::string_view() : rest.substr(authority_end);
+  if (const auto at = uri.authority.rfind('@'); at != std::string::npos) {
+    uri.user_info = uri.authority.substr(0, at);
+    uri.authority.erase(0, at + 1);
+  }
+  if (!has_port_or_none(uri.authority))
+    return fail(ErrorKind::invalid, "`{}`: its port is not a number (in a user or password write `/` as %2F, `?` as %3F, `#` as %23)",
+                hide_secrets(text));
+  if (uri.user_info.contains('@')) return fail(ErrorKind::invalid, "`{}`: the user or password contains `@`; write it as %40", hide_secrets(text));
   const auto question = rest.find('?');
   uri.path = remove_dot_segments(rest.substr(0, question));
   if (question != std::string_view::npos) uri.query = rest.substr(question + 1);
   if (uri.scheme == "file" && uri.authority == "localhost") uri.authority.clear();
   if (uri.scheme == "file" ? !uri.authority.empty() : uri.authority.empty())
-    return fail(ErrorKind::invalid, "`{}`: {}", text, uri.scheme == "file" ? "write file:///path" : "the host is missing");
+    return fail(ErrorKind::invalid, "`{}`: {}", hide_secrets(text), uri.scheme == "file" ? "write file:///path" : "the host is missing");
   return uri;
 }
 

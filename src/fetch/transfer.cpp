@@ -69,7 +69,7 @@ std::string clock_text() {
 std::chrono::seconds pause_after(unsigned failures) { return std::chrono::seconds(1U << std::min(failures - 1, 4U)); }
 
 Transfer::Transfer(const Uri& uri, const FetchOptions& options) : uri_(uri), options_(options), bundle_(ca_bundle(options)), easy_(borrow()) {
-  curl_easy_setopt(easy_, CURLOPT_URL, uri.text().c_str());
+  curl_easy_setopt(easy_, CURLOPT_URL, uri.secret_text().c_str());
   curl_easy_setopt(easy_, CURLOPT_PROTOCOLS_STR, "http,https,tftp,file");
   // A redirect may leave http for https, never the other way, and never reaches the node's own files.
   curl_easy_setopt(easy_, CURLOPT_REDIR_PROTOCOLS_STR, uri.scheme == "https" ? "https" : "http,https");
@@ -140,8 +140,8 @@ Error Transfer::certificate_error(const std::string& why) const {
   if (reasons.empty()) reasons.push_back(why);
   return Error(ErrorKind::verification, std::format("{}: its certificate is not accepted: {}; this machine's clock says {}", uri_.display(),
                                                     join(reasons, ", and "), clock_text()))
-      .advise(std::format("the certificate must be for {}, valid now, and from an issuer in {} (initrd/pack --ca-bundle puts one there)",
-                          uri_.authority, bundle_));
+      .advise(std::format("the certificate must be for {}, valid now, and from an issuer in {} (initrd/pack --ca-bundle puts one there)", uri_.host(),
+                          bundle_));
 }
 
 Error Transfer::error() const {
@@ -152,7 +152,7 @@ Error Transfer::error() const {
   else if (http >= 400)
     return Error(ErrorKind::network, std::format("{}: the server answered HTTP {}", name, http)).advise("look into the server's log");
 
-  const std::string why = detail_[0] ? printable(trim(detail_.data())) : curl_easy_strerror(code_);
+  const std::string why = detail_[0] ? printable(hide_secrets(trim(detail_.data()))) : curl_easy_strerror(code_);
   switch (code_) {
     case CURLE_FILE_COULDNT_READ_FILE: return {ErrorKind::not_found, std::format("{}: no such file, or not readable", name)};
     case CURLE_TFTP_NOTFOUND: return {ErrorKind::not_found, std::format("{}: the TFTP server does not have it", name)};

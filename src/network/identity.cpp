@@ -77,7 +77,7 @@ Identity identify(const Machine& machine, const std::optional<Lease>& lease) {
   const auto take_server = [&](const std::string& text, std::string source) {
     const auto uri = server_uri(text);
     const bool won = uri && !identity.server;
-    note("server", source, uri ? uri->display() : printable(text), won);
+    note("server", source, uri ? uri->display() : printable(hide_secrets(text)), won);
     if (!won) return;
     identity.server = uri;
     identity.server_source = std::move(source);
@@ -96,7 +96,7 @@ Identity identify(const Machine& machine, const std::optional<Lease>& lease) {
     auto uri = text.empty() ? std::optional<Uri>()
                             : parse_uri(text).transform([](Uri each) { return std::optional(std::move(each)); }).value_or(std::nullopt);
     const bool won = uri && !identity.profile;
-    note("profile", source, uri ? uri->display() : printable(text), won);
+    note("profile", source, uri ? uri->display() : printable(hide_secrets(text)), won);
     if (!won) return;
     identity.profile = std::move(uri);
     identity.profile_source = std::move(source);

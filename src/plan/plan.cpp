@@ -215,7 +215,7 @@ std::string Plan::text() const {
   }
   if (!image_source.empty()) {
     const auto uri = parse_uri(image_source);
-    text += std::format("image: {}{}\n", uri ? uri->display() : image_source, image_size ? ", " + format_size(*image_size) : "");
+    text += std::format("image: {}{}\n", uri ? uri->display() : hide_secrets(image_source), image_size ? ", " + format_size(*image_size) : "");
   }
   text +=
       boot_disk.empty() ? "boot loader: none" : std::format("boot loader: GRUB for {} on {}", firmware == Firmware::efi ? "UEFI" : "BIOS", boot_disk);

@@ -106,7 +106,7 @@ class Loader {
 
   std::optional<Document> document(std::string_view text, const Uri& where) {
     Document made;
-    const auto file = where.text();
+    const auto file = where.secret_text();  // what relative references are resolved by; diagnostics show it by display()
     made.root = {file, 1, 1};
     if (auto problem = unfit(text, file)) return note(std::move(*problem)), std::nullopt;
     auto parsed = toml::parse(text, file);
@@ -168,7 +168,7 @@ class Loader {
     if (++files_ > most_files) return files_ > most_files + 1 ? false : complain(node, std::format("extends names more than {} files", most_files));
     const auto uri = resolve_uri(where, name->get());
     if (!uri) return complain(node, std::format("extends: {}", uri.error().message()));
-    if (std::ranges::find(chain_, uri->text()) != chain_.end())
+    if (std::ranges::find(chain_, uri->secret_text()) != chain_.end())
       return complain(node, std::format("extends goes in a circle: {} is extended by itself", uri->display()));
     const auto text = load_(*uri);
     if (!text) return complain(node, std::format("extends: {}", text.error().message()));

@@ -11,7 +11,8 @@
 namespace signet {
 namespace {
 
-constexpr std::size_t most_lines = 50;  // of diagnostics in one message; a console has an end
+// Of diagnostics in one message, lines and bytes of each; a console has an end.
+constexpr std::size_t most_lines = 50, longest_line = 500, most_files = 5;
 
 std::string display_name(const std::string& file) {
   const auto uri = parse_uri(file);
@@ -57,8 +58,8 @@ Error to_error(const Diagnostics& diagnostics) {
   std::string lines;
   const auto count = diagnostics.size();
   for (std::size_t i = 0; i < count; ++i) {
-    files.insert(display_name(diagnostics[i].place.file));
-    if (i < most_lines) lines += "\n" + diagnostics[i].text();
+    if (files.size() < most_files) files.insert(shorten(display_name(diagnostics[i].place.file), longest_line));
+    if (i < most_lines) lines += "\n" + shorten(diagnostics[i].text(), longest_line);
   }
   if (count > most_lines) lines += std::format("\n… and {} more", count - most_lines);
   return Error(ErrorKind::invalid, std::format("{} mistake{} in the profile{}", count, count == 1 ? "" : "s", lines))

@@ -48,7 +48,7 @@ ImageRule Reader::read_image(const toml::table& table) {
 std::optional<std::string> Reader::resolve(Section& section, std::string_view key, const Place& place, std::string_view reference) {
   const auto base = parse_uri(place.file);
   const auto uri = reference.empty() ? fail(ErrorKind::invalid, "it is empty") : base ? resolve_uri(*base, reference) : parse_uri(reference);
-  if (uri) return uri->text();
+  if (uri) return uri->secret_text();
   section.note(place, std::format("{}: {}", section.path(key), uri.error().message()));
   return std::nullopt;
 }

@@ -39,7 +39,7 @@ Section::Section(const toml::table& table, std::string name, std::initializer_li
   for (const auto& [key, value] : table) {
     if (std::ranges::find(known, key.str()) != known.end()) continue;
     const auto near = nearest(key.str(), std::span(known.begin(), known.size()));
-    note(place_of(key), std::format("unknown key `{}` in {}{}", printable(key.str()), name_.empty() ? "the profile" : name_,
+    note(place_of(key), std::format("unknown key `{}` in {}{}", shorten(printable(key.str()), 64), name_.empty() ? "the profile" : name_,
                                     near ? "; did you mean `" + *near + "`?" : ""));
   }
 }

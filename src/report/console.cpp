@@ -87,12 +87,16 @@ std::string progress_text(const Event& event) {
   return text;
 }
 
+// A serial line takes 11 KB a second at best; whoever needs more reads the file of events.
+constexpr std::size_t longest_line = 500, longest_message = 16 * 1024;  // bytes
+
 // `text` with every line after the first indented to stand below it.
 std::string indented(std::string_view text, std::string_view indent) {
   std::string out;
   for (const auto line : split(text, '\n')) {
     if (!out.empty()) out.append("\n").append(indent);
-    out += printable(line);
+    out += shorten(printable(line), longest_line);
+    if (out.size() > longest_message) return shorten(out, longest_message) + ", kept in events.jsonl";
   }
   return out;
 }
@@ -173,7 +177,7 @@ class Consoles : public Sink {
   }
 
   void progress(const Event& event, const std::string& stamp) {
-    const std::string text = stamp + printable(progress_text(event));
+    const std::string text = stamp + shorten(printable(progress_text(event)), longest_line);
     for (auto& console : consoles_) {
       if (console.style == Style::redraw) {
         const std::string shown = text.substr(0, console.width - 1);

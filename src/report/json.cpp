@@ -69,7 +69,7 @@ std::string to_json(const Event& event, std::string_view host, std::string_view 
 }
 
 Result<std::unique_ptr<Sink>> json_lines_sink(const std::string& path, const Report& report) {
-  auto fd = TRY(open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0644));
+  auto fd = TRY(open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0600));
   return std::make_unique<JsonLines>(std::move(fd), report);
 }
 

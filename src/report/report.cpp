@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/size.h"
 #include "base/text.h"
+#include "base/uri.h"
 
 namespace signet {
 namespace {
@@ -33,6 +34,11 @@ std::string_view to_string(Event::Type type) {
   return "log";
 }
 
+std::string report_text(std::string_view message) {
+  constexpr std::size_t most = 64 * 1024;
+  return shorten(hide_secrets(message), most);  // in this order: of a URI that is cut, the secret is not known for one
+}
+
 void Report::set_identity(std::string host, std::string id) {
   const std::scoped_lock lock(mutex_);
   host_ = std::move(host);
@@ -53,6 +59,8 @@ void Report::emit(Event event) {
   event.time = std::chrono::system_clock::now();
   event.uptime = seconds_since_boot();
   event.stage = stage_;
+  event.message = report_text(event.message);
+  event.advice = report_text(event.advice);
   for (const auto& sink : sinks_) sink->take(event);
 }
 

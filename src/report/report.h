@@ -33,6 +33,10 @@ struct Event {
 
 std::string_view to_string(Event::Type type);
 
+/// A message as it may be shown and kept: the secrets of its URIs are hidden, and it has at most 64 KiB. Every event goes through this; what is
+/// printed past the events should too.
+std::string report_text(std::string_view message);
+
 class Sink {
  public:
   virtual ~Sink() = default;

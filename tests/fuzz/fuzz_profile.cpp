@@ -34,10 +34,10 @@ void hold(bool condition) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const auto files = files_of(input);
-  const Uri where{.scheme = "http", .authority = "server", .path = "/hosts/0", .query = {}};
+  const Uri where{.scheme = "http", .authority = "server", .path = "/hosts/0", .query = {}, .user_info = {}};
   const auto load = [&](const Uri& uri) -> Result<std::string> {
     const auto number = parse_unsigned(uri.path.substr(uri.path.rfind('/') + 1));
-    if (!number || *number >= files.size()) return fail(ErrorKind::not_found, "{}: not there", uri.text());
+    if (!number || *number >= files.size()) return fail(ErrorKind::not_found, "{}: not there", uri.display());
     return std::string(files[*number]);
   };
   for (const auto completeness : {Completeness::whole, Completeness::partial}) {

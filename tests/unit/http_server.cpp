@@ -39,7 +39,7 @@ HttpServer::~HttpServer() {
   for (const int socket : sockets_) ::close(socket);
 }
 
-Uri HttpServer::uri(const std::string& path) const { return {"http", std::format("127.0.0.1:{}", port_), path, ""}; }
+Uri HttpServer::uri(const std::string& path) const { return {"http", std::format("127.0.0.1:{}", port_), path, "", ""}; }
 
 unsigned HttpServer::connections() const {
   const std::scoped_lock lock(mutex_);

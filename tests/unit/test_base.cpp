@@ -36,19 +36,46 @@ TEST_CASE("sizes are written short for people and exact for files") {
 
 TEST_CASE("references resolve as RFC 3986 has it") {
   const auto base = parse_uri("http://server:8080/signet/hosts/node01.toml?x=1").value();
-  CHECK(resolve_uri(base, "../images/a.tar.zst")->text() == "http://server:8080/signet/images/a.tar.zst");
-  CHECK(resolve_uri(base, "/images/a")->text() == "http://server:8080/images/a");
-  CHECK(resolve_uri(base, "https://other/x")->text() == "https://other/x");
-  CHECK(resolve_uri(base, "../../../../x")->text() == "http://server:8080/x");
-  CHECK(resolve_uri(base, "//other/y?q")->text() == "http://other/y?q");
+  CHECK(resolve_uri(base, "../images/a.tar.zst")->secret_text() == "http://server:8080/signet/images/a.tar.zst");
+  CHECK(resolve_uri(base, "/images/a")->secret_text() == "http://server:8080/images/a");
+  CHECK(resolve_uri(base, "https://other/x")->secret_text() == "https://other/x");
+  CHECK(resolve_uri(base, "../../../../x")->secret_text() == "http://server:8080/x");
+  CHECK(resolve_uri(base, "//other/y?q")->secret_text() == "http://other/y?q");
   const auto file = parse_uri("/srv/a b/hosts/x.toml").value();
   CHECK(file.scheme == "file");
   CHECK(resolve_uri(file, "../i%c.tar")->file_path() == "/srv/a b/i%c.tar");
-  CHECK(parse_uri("http://user:secret@host/x")->display() == "http://host/x");
   for (const char* bad : {"", "image.tar", "ftp://host/x", "http:/x", "http://", "http://host/a b", "file://elsewhere/x", "http://host/\\x"}) {
     CAPTURE(bad);
     CHECK_FALSE(parse_uri(bad));
   }
+}
+
+TEST_CASE("a URI that is printed hides user, password and the values of its query") {
+  const auto uri = parse_uri("https://deploy:S3cret@host:8443/x?token=S3cret&S3cret").value();
+  CHECK(uri.display() == "https://host:8443/x?token=…&…");
+  CHECK(std::format("{}", uri) == uri.display());
+  CHECK(uri.host() == "host");
+  CHECK(uri.secret_text() == "https://deploy:S3cret@host:8443/x?token=S3cret&S3cret");
+  CHECK(resolve_uri(uri, "y")->secret_text() == "https://deploy:S3cret@host:8443/y");
+  CHECK(resolve_uri(uri, "//other/y")->secret_text() == "https://other/y");
+  for (const char* bad :
+       {"ftp://deploy:S3cret@host/x", "http://deploy:S3cret@/x?S3cret", "http://deploy:S3cret@host/\x?token=S3cret", "http://deploy:S3/S3cret@host/x",
+        "http://deploy:S?S3cret@host/", "http://de@S3cret:S3cret@host/", "file://S3cret@host/x", "://a:S3cret@x"}) {
+    CAPTURE(bad);
+    const auto parsed = parse_uri(bad);
+    REQUIRE_FALSE(parsed);
+    CHECK_FALSE(parsed.error().message().contains("S3cret"));
+  }
+  CHECK(parse_uri("http://host/" + std::string(9000, 'x')).error().message().size() < 300);
+  CHECK(hide_secrets("pull: "http://a:S3cret@host/x?k=S3cret": broke, http://b/y?z (and more)") ==
+        "pull: "http://host/x?k=…": broke, http://b/y?… (and more)");
+  CHECK(hide_secrets("http://[::1]:80/x mail@host 50% of ://") == "http://[::1]:80/x mail@host 50% of ://");
+}
+
+TEST_CASE("a text that is too long is cut between characters, and what is missing is counted") {
+  CHECK(shorten("abc", 3) == "abc");
+  CHECK(shorten("abcdef", 3) == "abc… (3 bytes more)");
+  CHECK(shorten("aäöü", 4) == "aä… (4 bytes more)");
 }
 
 TEST_CASE("the nearest known word is offered only for a slip of the fingers") {

@@ -247,7 +247,7 @@ TEST_CASE("files: read, hashed, missing") {
   const std::string path = name;
   const auto body = big_body();
   REQUIRE(write_file(path, body));
-  const Uri uri{"file", "", path, ""};
+  const Uri uri{"file", "", path, "", ""};
   CHECK(get(uri) == body);
   CHECK(probe(uri)->size == body.size());
   const auto digest = sha256_text(body);

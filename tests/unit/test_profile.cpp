@@ -13,7 +13,7 @@ namespace {
 
 const Uri here = parse_uri("http://server/hosts/node01.toml").value();
 
-Result<std::string> no_file(const Uri& uri) { return fail(ErrorKind::not_found, "{}: not there", uri.text()); }
+Result<std::string> no_file(const Uri& uri) { return fail(ErrorKind::not_found, "{}: not there", uri.secret_text()); }
 
 std::expected<Profile, Diagnostics> parse(std::string_view text) { return parse_profile(text, here, no_file); }
 
@@ -138,7 +138,7 @@ TEST_CASE("profiles extend each other; this file wins, places stay where they we
       {"http://server/groups/bad.toml", "[configure]\n\ntimezon = \"UTC\"\n"},
   };
   const auto load = [&](const Uri& uri) -> Result<std::string> {
-    const auto file = files.find(uri.text());
+    const auto file = files.find(uri.secret_text());
     return file == files.end() ? no_file(uri) : Result<std::string>(file->second);
   };
   const auto profile = parse_profile(

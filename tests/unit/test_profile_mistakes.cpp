@@ -19,7 +19,7 @@ std::string base_name(const std::string& file) { return file.substr(file.rfind('
 
 Result<std::string> load(const Uri& uri) {
   auto text = read_file(directory + "/" + base_name(uri.path));
-  if (!text) return fail(ErrorKind::not_found, "{} is not there", uri.text());
+  if (!text) return fail(ErrorKind::not_found, "{} is not there", uri.display());
   return text;
 }
 
