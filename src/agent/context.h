@@ -32,10 +32,10 @@ struct Settings {
   std::string root = "/target";       // where the target tree is mounted
   std::string profile;                // a file or URI; empty: look it up
   std::string server;                 // as signet.server
-  std::string host;                   // as signet.host
   std::vector<std::string> targets;   // disks or image files that the disk rules choose from; empty: all disks of this node
-  std::string trust;                  // as signet.trust
   std::string from;                   // install: the stage to begin with
+  std::optional<std::string> host;    // as signet.host
+  std::optional<std::string> trust;   // as signet.trust
   bool quiet = false;                 // no console output but errors
   bool planned = false;               // partition: what `plan` has saved
 

@@ -67,8 +67,15 @@ Result<> load_trust(Context& context) {
     const auto pem = TRY_WITHIN(read_file(value), source);
     return context.trust.add(pem, value);
   };
-  if (!context.settings.trust.empty()) TRY(add(context.settings.trust, "--trust"));
-  if (const auto said = context.machine.setting("trust")) TRY(add(said->value, said->source));
+  if (const auto& named = context.settings.trust) {
+    if (named->empty()) return fail(ErrorKind::usage, "--trust is empty: name a file of public keys");
+    TRY(add(*named, "--trust"));
+  }
+  if (const auto said = context.machine.setting("trust")) {
+    if (said->value.empty())
+      return std::unexpected(Error(ErrorKind::usage, said->source + ": `trust` is empty").advise("name a file of public keys, or remove the word"));
+    TRY(add(said->value, said->source));
+  }
   return {};
 }
 
@@ -94,19 +101,15 @@ void name_from_hosts_file(Context& context) {
   const auto text = uri ? fetch_text(*uri, with_retries(context)) : Result<std::string>(std::unexpected(uri.error()));
   identity.clues.push_back({"host", "hosts/hosts", "", false});
   if (!text) return;
-  for (const auto line : split(*text, '\n')) {
-    std::string plain(line.substr(0, line.find('#')));
-    std::ranges::replace(plain, '\t', ' ');
-    const auto words = split(plain, ' ');
-    std::vector<std::string> fields;
-    for (const auto word : words)
-      if (!trim(word).empty()) fields.emplace_back(to_lower(trim(word)));
-    if (fields.size() < 2 || (fields[0] != identity.mac && fields[0] != identity.address)) continue;
-    identity.host_name = fields[1];
-    identity.host_name_source = "hosts/hosts";
-    identity.clues.back() = {"host", "hosts/hosts", fields[1], true};
+  const auto name = name_in_hosts(*text, identity.mac, identity.address);
+  if (!name) {
+    identity.clues.back() = {.wanted = "host", .source = "hosts/hosts", .value = name.error().message(), .skipped = true};
     return;
   }
+  if (!*name) return;
+  identity.host_name = (*name)->text();
+  identity.host_name_source = "hosts/hosts";
+  identity.clues.back() = {"host", "hosts/hosts", identity.host_name, true};
 }
 
 Result<Profile> read_profile(Context& context, const Uri& uri) {

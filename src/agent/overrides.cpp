@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <format>
 
+#include "base/digest.h"
 #include "base/fd.h"
+#include "base/host_name.h"
 #include "base/text.h"
 #include "profile/words.h"
 
@@ -41,6 +43,13 @@ Result<std::string> uri_from_flag(const std::string& text, const char* flag) {
   return TRY_WITHIN(parse_uri(relative ? std::string(here) + "/" + text : text), flag).secret_text();
 }
 
+// The command line is what is wrong, so its status is that of a wrong command line.
+template <class T>
+Result<T> usage(const char* flag, Result<T> parsed) {
+  if (parsed) return parsed;
+  return fail(ErrorKind::usage, "{}: {}", flag, parsed.error().message());
+}
+
 // [network] and [configure] of a profile, for all that configure has no flag for.
 Result<> apply_rest(const std::string& path, Profile& profile) {
   const auto text = TRY_WITHIN(read_file(path == "-" ? "/proc/self/fd/0" : path, largest_settings), "--settings");
@@ -60,6 +69,13 @@ Result<> apply_rest(const std::string& path, Profile& profile) {
 
 }  // namespace
 
+Result<> apply_host(const Settings& settings, Identity& identity) {
+  if (!settings.host) return {};
+  identity.host_name = TRY(usage("--host", HostName::parse(*settings.host))).text();
+  identity.host_name_source = "--host";
+  return {};
+}
+
 Result<> apply_overrides(const Settings& settings, Profile& profile) {
   if (!settings.disks.empty()) {
     profile.disks.clear();
@@ -74,8 +90,8 @@ Result<> apply_overrides(const Settings& settings, Profile& profile) {
     profile.image.source = TRY(uri_from_flag(*settings.source, "--source"));
     profile.image.sha256.clear();
   }
-  if (settings.sha256) profile.image.sha256 = *settings.sha256;
-  if (settings.hostname) profile.network.hostname = *settings.hostname;
+  if (settings.sha256) profile.image.sha256 = TRY(usage("--sha256", parse_sha256(*settings.sha256)));
+  if (settings.hostname) profile.network.hostname = TRY(usage("--hostname", HostName::parse(*settings.hostname))).text();
   if (settings.timezone) profile.configure.timezone = *settings.timezone;
   if (settings.kernel_args) profile.configure.kernel_args = *settings.kernel_args;
   if (settings.root_password) profile.configure.root_password_hash = *settings.root_password;

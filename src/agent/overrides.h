@@ -9,4 +9,7 @@ namespace signet {
 /// [configure]; hooks and keys are added.
 Result<> apply_overrides(const Settings& settings, Profile& profile);
 
+/// Puts --host over the name that was found; a usage error if it is not a host name.
+Result<> apply_host(const Settings& settings, Identity& identity);
+
 }  // namespace signet

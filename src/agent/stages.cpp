@@ -95,12 +95,10 @@ Result<std::string> identify_stage(Context& context) {
   if (context.lease)
     if (std::ranges::none_of(context.machine.links, [&](const Link& link) { return link.name == context.lease->interface; }))
       context.machine.links.push_back(describe_link(context.lease->interface));
+  TRY(check_names(context.machine));
   context.identity = identify(context.machine, context.lease);
   auto& identity = context.identity;
-  if (!context.settings.host.empty()) {
-    identity.host_name = to_lower(context.settings.host);
-    identity.host_name_source = "--host";
-  }
+  TRY(apply_host(context.settings, identity));
   if (!context.settings.server.empty()) {
     auto server = context.settings.server;
     if (!server.ends_with('/')) server += '/';
@@ -108,6 +106,8 @@ Result<std::string> identify_stage(Context& context) {
     identity.server_source = "--server";
   }
   name_from_hosts_file(context);
+  for (const auto& clue : identity.clues)
+    if (clue.skipped) context.report.log("{} is skipped: {}", clue.source, clue.value);
   if (on_node()) {
     auto servers = context.lease ? context.lease->ntp : std::vector<std::string>();
     if (identity.server) servers.push_back(identity.server->host());

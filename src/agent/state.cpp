@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/fd.h"
+#include "base/host_name.h"
 #include "base/text.h"
 
 namespace signet {
@@ -153,7 +154,8 @@ void load_identity(Context& context) {
     const auto name = line.substr(0, equals);
     auto value = std::string(line.substr(equals + 1));
     if (value.starts_with('\'') && value.ends_with('\'') && value.size() >= 2) value = value.substr(1, value.size() - 2);
-    if (name == "SIGNET_HOST") context.identity.host_name = value;
+    if (name == "SIGNET_HOST")
+      if (const auto host = HostName::parse(value)) context.identity.host_name = host->text();
     if (name == "SIGNET_UUID") context.identity.uuid = value;
     if (name == "SIGNET_MAC") context.identity.mac = value;
     if (name == "SIGNET_ADDRESS") context.identity.address = value;

@@ -6,6 +6,7 @@
 #include <format>
 
 #include "agent/lookup.h"
+#include "base/digest.h"
 #include "base/fd.h"
 #include "base/text.h"
 #include "machine/local_config.h"
@@ -24,7 +25,7 @@ Result<std::string> digest_of(std::string_view name) {
     const auto gap = line.find("  ");
     if (gap == std::string_view::npos) continue;
     const auto known = line.substr(gap + 2);
-    if (known == name) return std::string(line.substr(0, gap));
+    if (known == name) return TRY_WITHIN(parse_sha256(line.substr(0, gap)), known_tools);
     names.append(names.empty() ? "" : " ").append(known);
   }
   return std::unexpected(Error(ErrorKind::not_found, std::format("this initrd knows no tool `{}`", printable(name)))

@@ -182,7 +182,8 @@ int verb_identify(Context& context) {
   const auto found = find_profile(context);
   std::printf("\n  %-9s %-44s  %s\n", "wanted", "asked", "answer");
   for (const auto& clue : identity.clues)
-    std::printf("%s %-9s %-44s  %s\n", clue.won ? ">" : " ", clue.wanted.c_str(), clue.source.c_str(), clue.value.empty() ? "-" : clue.value.c_str());
+    std::printf("%s %-9s %-44s  %s%s\n", clue.won ? ">" : " ", clue.wanted.c_str(), clue.source.c_str(), clue.skipped ? "skipped: " : "",
+                clue.value.empty() ? "-" : clue.value.c_str());
   if (!found) return complain(found.error());
   return 0;
 }
@@ -257,7 +258,7 @@ Result<> make_the_plan(Context& context) {
   if (settings.disks.empty()) return find(context, "plan");
   known_machine(context);
   load_identity(context);
-  if (!settings.host.empty()) context.identity.host_name = to_lower(settings.host);
+  TRY(apply_host(settings, context.identity));
   TRY(save_identity(context));
   TRY(load_trust(context));
   context.report.set_identity(context.identity.host_name, context.identity.uuid);

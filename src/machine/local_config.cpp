@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "base/host_name.h"
 #include "base/text.h"
 #include "base/toml.h"
 #include "machine/sysfs.h"
@@ -93,6 +94,7 @@ Result<LocalConfig> parse_local_config(std::string_view text, std::string source
       const auto near = nearest(name, settings);
       complain(std::format("unknown key `{}`{}", printable(name), near ? "; did you mean `" + *near + "`?" : ""));
     } else if (auto value = text_of(node)) {
+      if (const auto host = HostName::parse(*value); name == "host" && !host) complain(std::format("host: {}", host.error().message()));
       config.values[name] = std::move(*value);
     } else {
       complain(std::format("`{}` must be a text, a number, true or false, or a list of texts", name));

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/fd.h"
+#include "base/host_name.h"
 #include "base/text.h"
 
 namespace signet {
@@ -68,9 +69,10 @@ std::optional<Mark> decode_mark(std::span<const std::byte> block) {
   if (block.size() < mark_size || std::memcmp(block.data(), magic.data(), magic.size()) != 0) return std::nullopt;
   if (get<std::uint32_t>(block, at_checksum) != crc32c(block.first(at_checksum)) || get<std::uint32_t>(block, at_layout) != layout_version)
     return std::nullopt;
+  const auto host = HostName::parse(get_text(block, at_host, host_size));
   return Mark{
       .version = get_text(block, at_version, version_size),
-      .host = get_text(block, at_host, host_size),
+      .host = host ? host->text() : std::string(),
       .table = get_text(block, at_table, table_size),
       .time = get<std::int64_t>(block, at_time),
       .complete = get<std::uint32_t>(block, at_state) == 1,

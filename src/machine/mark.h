@@ -29,7 +29,7 @@ namespace signet {
 
 struct Mark {
   std::string version;    // of Signet
-  std::string host;       // that the disk was installed as
+  std::string host;       // that the disk was installed as; empty if it had no name, or what stands there is not one
   std::string table;      // id of the partition table, "0x" of an MBR's or not
   std::int64_t time = 0;  // seconds since 1970
   bool complete = false;  // the install ran to its end

@@ -21,7 +21,7 @@ std::string reverse_dns(const std::string& address) {
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> list(found, ::freeaddrinfo);
   char name[NI_MAXHOST];
   if (::getnameinfo(list->ai_addr, list->ai_addrlen, name, sizeof name, nullptr, 0, NI_NAMEREQD) != 0) return {};
-  return to_lower(name);
+  return name;
 }
 
 std::optional<Uri> server_uri(std::string text) {
@@ -56,7 +56,29 @@ std::string on_server(const std::string& server, const std::string& path) {
 
 std::string Identity::full_name() const {
   if (host_name.empty() || host_name.contains('.') || domain.empty()) return host_name;
-  return host_name + "." + domain;
+  const auto whole = HostName::parse(host_name + "." + domain);  // both are names, but together they may be too long
+  return whole ? whole->text() : host_name;
+}
+
+Result<> check_names(const Machine& machine) {
+  if (const auto said = machine.setting("host")) TRY_WITHIN(HostName::parse(said->value), said->source);
+  return {};
+}
+
+Result<std::optional<HostName>> name_in_hosts(std::string_view text, std::string_view mac, std::string_view address) {
+  std::size_t number = 0;
+  for (const auto line : split(text, '\n')) {
+    ++number;
+    std::string plain = to_lower(line.substr(0, line.find('#')));
+    std::ranges::replace(plain, '\t', ' ');
+    std::vector<std::string_view> fields;
+    for (const auto word : split(plain, ' '))
+      if (const auto bare = trim(word); !bare.empty()) fields.push_back(bare);
+    // An interface without an address must not match an empty text, which no field is.
+    if (fields.size() < 2 || (fields[0] != mac && fields[0] != address)) continue;
+    return TRY_WITHIN(HostName::parse(fields[1]), std::format("line {}", number));
+  }
+  return std::optional<HostName>();
 }
 
 Identity identify(const Machine& machine, const std::optional<Lease>& lease) {
@@ -106,15 +128,22 @@ Identity identify(const Machine& machine, const std::optional<Lease>& lease) {
   take_profile(is_profile_path(known.configuration_file) ? on_server(boot_server, known.configuration_file) : "", "DHCP option 209");
   take_profile(is_profile_path(known.boot_file) ? on_server(boot_server, known.boot_file) : "", known.ipv6 ? "DHCPv6 option 59" : "DHCP boot file");
 
-  const auto take_name = [&](const std::string& name, std::string source) {
-    const bool won = identity.host_name.empty() && !name.empty();
-    note("host", source, printable(name), won);
+  const auto take_name = [&](const std::string& text, std::string source) {
+    if (text.empty()) return note("host", source, "", false);
+    const auto name = HostName::parse(text);
+    const bool won = identity.host_name.empty() && name;
+    note("host", source, name ? name->text() : name.error().message(), won);
+    identity.clues.back().skipped = !name;
     if (!won) return;
-    identity.host_name = to_lower(name);
+    identity.host_name = name->text();
     identity.host_name_source = std::move(source);
   };
   take_name(setting("host").value, setting("host").source);
-  take_name(known.host_name, known.origin == "ip=" ? "ip=" : "DHCP option 12");
+  if (!known.refused_domain.empty()) {
+    note("domain", "DHCP option 15", HostName::parse(known.refused_domain).error().message(), false);
+    identity.clues.back().skipped = true;
+  }
+  take_name(known.host_name.empty() ? known.refused_name : known.host_name, known.origin == "ip=" ? "ip=" : "DHCP option 12");
   if (identity.host_name.empty()) take_name(known.dns.empty() ? std::string() : reverse_dns(known.address), "reverse DNS");
   return identity;
 }

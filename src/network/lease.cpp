@@ -4,6 +4,7 @@
 #include <bit>
 #include <format>
 
+#include "base/host_name.h"
 #include "base/text.h"
 #include "network/network.h"
 
@@ -71,13 +72,30 @@ std::optional<unsigned> mask_bits(std::string_view mask) {
   return bits;
 }
 
-// A name that may stand in a URL path, a file and a shell script: RFC 1123 §2.1.
 std::string host_name_or_nothing(std::string_view name) {
-  while (name.ends_with('.')) name.remove_suffix(1);
-  const bool fits = !name.empty() && name.size() <= 253 && name.front() != '-' && name.front() != '.' &&
-                    name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == std::string_view::npos &&
-                    !name.contains("..");
-  return fits ? to_lower(name) : std::string();
+  const auto parsed = HostName::parse(name);
+  return parsed ? parsed->text() : std::string();
+}
+
+// The host name and the domain of a lease. One that is not a name goes no further, not even into what scripts see; the lease keeps it for people.
+void take_names(Lease& lease, const char* domain) {
+  const auto take = [&](const char* variable, const char* refused_variable, std::string& refused) {
+    if (auto earlier = lease.variables.extract(refused_variable)) refused = std::move(earlier.mapped());
+    const auto at = lease.variables.find(variable);
+    if (at == lease.variables.end()) return std::string();
+    // Option 15 is one name, but some servers put a search list there; DHCPv6 has nothing but a list.
+    const std::string_view text = at->second;
+    auto name = host_name_or_nothing(text.substr(0, text.find(' ')));
+    if (name.empty() || (variable == std::string_view("hostname") && text.contains(' '))) {
+      refused = text;
+      lease.variables.erase(at);
+      return std::string();
+    }
+    at->second = name;
+    return name;
+  };
+  lease.host_name = take("hostname", "refused_hostname", lease.refused_name);
+  lease.domain = take(domain, "refused_domain", lease.refused_domain);
 }
 
 }  // namespace
@@ -93,6 +111,8 @@ std::string lease_text(const Lease& lease) {
   variables["ntpsrv"] = joined(lease.ntp);
   variables["hostname"] = lease.host_name;
   variables["siaddr"] = lease.next_server;
+  variables["refused_hostname"] = lease.refused_name;
+  variables["refused_domain"] = lease.refused_domain;
   std::string text;
   for (const auto& [name, value] : variables)
     if (!value.empty()) text += name + "=" + shell_quote(value) + "\n";
@@ -123,10 +143,9 @@ Result<Lease> parse_lease(std::string_view text, const std::string& interface) {
     if (variable("origin").empty()) lease.origin = "DHCPv6";
     lease.address = ipv6;
     lease.prefix = static_cast<unsigned>(std::min<std::uint64_t>(parse_unsigned(variable("mask")).value_or(128), 128));
-    lease.host_name = host_name_or_nothing(variable("hostname"));
     lease.dns = words(variable("dns"));
     std::erase_if(lease.dns, [](const std::string& word) { return !is_ipv6(word); });
-    lease.domain = host_name_or_nothing(variable("search"));
+    take_names(lease, "search");
     lease.boot_file = printable(variable("bootfile_url"));
     return lease;
   }
@@ -138,12 +157,11 @@ Result<Lease> parse_lease(std::string_view text, const std::string& interface) {
     lease.prefix = mask_bits(variable("subnet")).value_or(24);
   lease.routers = addresses("router");
   lease.dns = addresses("dns");
-  lease.domain = host_name_or_nothing(variable("domain"));
-  lease.host_name = host_name_or_nothing(variable("hostname"));
+  take_names(lease, "domain");
   if (const auto next = variable("siaddr"); is_ipv4(next) && next != "0.0.0.0") lease.next_server = next;
   const auto text_option = [&](const char* name) { return printable(from_hex(variable(name)).value_or("")); };
   lease.boot_file = variable("bootfile").empty() ? variable("boot_file") : variable("bootfile");
-  lease.tftp_server = host_name_or_nothing(variable("tftp"));
+  lease.tftp_server = is_ipv4(variable("tftp")) ? variable("tftp") : host_name_or_nothing(variable("tftp"));
   lease.ntp = addresses("ntpsrv");
   lease.configuration_file = printable(variable("pxeconffile"));
   lease.path_prefix = printable(variable("pxepathprefix"));

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/host_name.h"
 #include "base/result.h"
 #include "base/uri.h"
 #include "machine/machine.h"
@@ -25,7 +26,9 @@ struct Lease {
   std::vector<std::string> routers;
   std::vector<std::string> dns;
   std::string domain;
-  std::string host_name;           // option 12
+  std::string host_name;           // option 12, if it is a name (base/host_name.h)
+  std::string refused_name;        // option 12 as it came, if it is not a name
+  std::string refused_domain;      // option 15 likewise
   std::string next_server;         // siaddr
   std::string tftp_server;         // option 66: a name or an address
   std::string boot_file;           // option 67, else the header's `file`; DHCPv6: option 59
@@ -95,6 +98,7 @@ struct Clue {
   std::string source;  // "DHCP option 12"
   std::string value;   // empty: it said nothing
   bool won = false;
+  bool skipped = false;  // it said something unfit; `value` says what is wrong with it
 };
 
 /// Who this node is, and where each answer came from.
@@ -116,9 +120,18 @@ struct Identity {
   std::string full_name() const;
 };
 
-/// Name: signet.host, local.cfg, ip=, DHCP option 12, reverse DNS. Server: signet.server, local.cfg, DHCP options 224, 140 (SystemImager), 210, 66
-/// and next-server (the last two as http://next-server/signet/). Profile: signet.profile, local.cfg, DHCP option 209, and the boot file if it is a
-/// profile or script (".toml", ".sh", ".cgi"), as ROCKS has it: a URL, or a path on next-server.
+/// Checks the names that an admin has set: signet.host and local.cfg's `host`. What DHCP, DNS and hosts/hosts say is skipped instead if it is not a
+/// name.
+Result<> check_names(const Machine& machine);
+
+/// The name that hosts/hosts (lines of "MAC-or-address name", # begins a comment) has for an interface with `mac` or `address`; nothing if it has
+/// none. An error, with the line's number, if that line's name is not one.
+Result<std::optional<HostName>> name_in_hosts(std::string_view text, std::string_view mac, std::string_view address);
+
+/// Name: signet.host, local.cfg, ip=, DHCP option 12, reverse DNS; what is not a name becomes a clue that says why, and is skipped. Server:
+/// signet.server, local.cfg, DHCP options 224, 140 (SystemImager), 210, 66 and next-server (the last two as http://next-server/signet/). Profile:
+/// signet.profile, local.cfg, DHCP option 209, and the boot file if it is a profile or script (".toml", ".sh", ".cgi"), as ROCKS has it: a URL, or a
+/// path on next-server.
 Identity identify(const Machine& machine, const std::optional<Lease>& lease);
 
 /// The names under hosts/ in DESIGN.md's order, without suffix: UUID, 01-MAC, host (with its domain, then without), base, hex IP and its

@@ -99,7 +99,11 @@ Result<AddressRule> parse_ip_parameter(std::string_view text) {
   } else if (!lease.address.empty()) {
     lease.prefix = ipv6 ? 64 : class_prefix(lease.address);
   }
-  lease.host_name = to_lower(fields[4]);
+  if (!fields[4].empty()) {
+    const auto name = HostName::parse(fields[4]);
+    if (!name) return wrong("HOST", fields[4], "a host name (RFC 1123: letters, digits and hyphens)");
+    lease.host_name = name->text();
+  }
   if (!fields[5].empty() && !is_interface_name(fields[5])) return wrong("DEVICE", fields[5], "the name of an interface");
   lease.interface = fields[5];
   if (!fields[6].empty()) {

@@ -4,6 +4,8 @@
 #include <format>
 #include <set>
 
+#include "base/digest.h"
+#include "base/host_name.h"
 #include "base/text.h"
 #include "profile/values.h"
 #include "profile/words.h"
@@ -41,7 +43,7 @@ ImageRule Reader::read_image(const toml::table& table) {
   rule.place = section.place();
   if (const auto source = section.string("source")) rule.source = resolve(section, "source", section.place("source"), *source).value_or("");
   if (!section.has("source") && whole_) section.missing("source", "which image shall be installed?");
-  rule.sha256 = to_lower(section.checked("sha256", check_sha256).value_or(""));
+  if (const auto digest = section.checked("sha256", check_sha256)) rule.sha256 = parse_sha256(*digest).value_or("");
   return rule;
 }
 
@@ -63,7 +65,8 @@ std::vector<std::string> Reader::read_references(Section& section, std::string_v
 NetworkRule Reader::read_network(const toml::table& table) {
   Section section(table, "network", {"hostname", "interface"}, diagnostics_);
   NetworkRule rule;
-  rule.hostname = section.checked("hostname", check_host_name).value_or("");
+  if (const auto text = section.checked("hostname", check_host_name))
+    if (const auto name = HostName::parse(*text)) rule.hostname = name->text();
   for (const auto* each : section.tables("interface")) rule.interfaces.push_back(read_interface(*each));
   return rule;
 }

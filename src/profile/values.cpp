@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/digest.h"
+#include "base/host_name.h"
 #include "base/size.h"
 #include "base/text.h"
 #include "profile/words.h"
@@ -80,11 +82,7 @@ Result<SizeBound> parse_size_bound(std::string_view text) {
 }
 
 Result<> check_host_name(std::string_view text) {
-  const bool labels = std::ranges::all_of(split(text, '.'), [](std::string_view label) {
-    return !label.empty() && label.size() <= 63 && !label.starts_with('-') && !label.ends_with('-') &&
-           only(to_lower(label), {lower_case, digits, "-"});
-  });
-  if (!labels || text.size() > 253) return wrong(text, "is not a host name (RFC 1123: letters, digits and hyphens, at most 63 between dots)");
+  TRY(HostName::parse(text));
   return {};
 }
 
@@ -107,7 +105,7 @@ Result<> check_mount_option(std::string_view text) {
 }
 
 Result<> check_sha256(std::string_view text) {
-  if (text.size() != 64 || !only(to_lower(text), {digits, "abcdef"})) return wrong(text, "is not a SHA-256 digest of 64 hexadecimal digits");
+  TRY(parse_sha256(text));
   return {};
 }
 

@@ -14,10 +14,10 @@ std::string to_string(const SizeRule& rule);
 Result<SizeBound> parse_size_bound(std::string_view text);
 
 /// Nothing, or what is wrong with it, as the end of a sentence.
-Result<> check_host_name(std::string_view text);     // RFC 1123 §2.1
+Result<> check_host_name(std::string_view text);     // base/host_name.h
 Result<> check_mount_point(std::string_view text);   // absolute, normal, fit for fstab(5), not where the kernel's own file systems are
 Result<> check_mount_option(std::string_view text);  // one field of fstab(5)
-Result<> check_sha256(std::string_view text);
+Result<> check_sha256(std::string_view text);        // base/digest.h
 Result<> check_label(std::string_view text, FormatType format);
 Result<> check_partition_name(std::string_view text);  // UEFI 2.10 §5.3.3: 36 UTF-16 units
 Result<> check_transport(std::string_view text);       // one of machine/'s words, or a pattern
