@@ -1,6 +1,8 @@
 # Included by both toolchain files: a fresh clone compiles nothing that another has compiled.
+# Not for CMake's own questions: it learns the compiler's directories from what `-v` prints, and ccache would print another clone's.
 find_program(CCACHE ccache)
-if(CCACHE)
+get_property(in_try_compile GLOBAL PROPERTY IN_TRY_COMPILE)
+if(CCACHE AND NOT in_try_compile)
   set(SIGNET_CACHE $ENV{SIGNET_CACHE})
   if(NOT SIGNET_CACHE)
     set(SIGNET_CACHE $ENV{HOME}/.cache/signet)
