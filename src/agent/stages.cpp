@@ -245,7 +245,9 @@ Result<std::string> pull_stage(Context& context) {
     return std::unexpected(Error(ErrorKind::not_found, std::format("{} is not a directory", context.settings.root))
                                .advise("run `signet-agent mount` first, or name a directory with --root"));
 
-  auto source = TRY(open_source(uri, with_retries(context)));
+  auto options = with_retries(context);
+  if (context.have_plan && source_text == context.plan.image_source) options.announced = context.plan.image_size;
+  auto source = TRY(open_source(uri, options));
   const auto total = source->size();
   context.report.log("{}{}: first bytes are here", uri.display(), total ? " (" + format_size(*total) + ")" : "");
   std::uint64_t pulled = 0;

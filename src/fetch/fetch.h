@@ -1,7 +1,12 @@
 // fetch/: a URI becomes a byte stream (libcurl: http, https, tftp, file).
 //
-// A stream that breaks is taken up where it broke (Range + If-Range, RFC 9110 §14), a server that falls silent is given up after a bounded time,
-// and every error says which URI, what happened and what to look at.
+// A stream that breaks is taken up where it broke (Range + If-Range, RFC 9110 §14), and every error says which URI, what happened and what to look
+// at. Every wait and every amount has a limit, whatever a server does:
+//   a text, a HEAD   text_time in all, attempts and pauses included (30 s); a text has at most its limit (4 MiB)
+//   a stream         each attempt ends after stall_timeout without a byte (30 s), or in a rate_window (60 s) with less than lowest_rate (16 KiB/s);
+//                    all attempts end after 5 minutes and the time that what came takes at lowest_rate; the reader's own time does not count
+//   a body           is never longer than the size that was announced for it: by Content-Length, or before (HEAD, the plan)
+//   headers          300 KiB, 8 redirects (never from https to http, never to files)
 #pragma once
 
 #include <chrono>
@@ -19,9 +24,13 @@
 namespace signet {
 
 struct FetchOptions {
-  std::chrono::seconds connect_timeout{10};
+  std::chrono::seconds connect_timeout{10};             // name, TCP and TLS of one attempt
   std::chrono::seconds stall_timeout{30};               // no byte for so long: the connection is dropped and tried again
-  unsigned attempts = 4;                                // in all, per stream, without progress between them; waits 1, 2, 4 … s between
+  unsigned attempts = 4;                                // in all, without 64 KiB of progress between them; waits 1, 2, 4 … s between
+  std::chrono::seconds text_time{30};                   // for a whole text or HEAD; texts that may have more than 4 MiB get 1 s more for each 256 KiB
+  std::uint64_t lowest_rate = 16 << 10;                 // bytes a second, of a stream …
+  std::chrono::seconds rate_window{60};                 // … in each such time
+  std::optional<std::uint64_t> announced = {};          // the size that was told before: another one is an error
   std::string ca_bundle = {};                           // PEM file; empty: $SSL_CERT_FILE, else /etc/ssl/certs/ca-certificates.crt
   std::size_t buffer = 4 << 20;                         // bytes that may wait between the network and the reader
   std::vector<std::string> headers = {};                // "Name: value", sent with every HTTP request
@@ -42,7 +51,8 @@ class ByteSource {
 /// 5xx, refused connections, stalls and early ends are tried again; certificate failures give verification at once, with the reason and the names.
 Result<std::unique_ptr<ByteSource>> open_source(const Uri& uri, const FetchOptions& options = {});
 
-/// The whole of a small text (profile, script); more than `limit` bytes is an error.
+/// The whole of a small text (profile, script); more than `limit` bytes is an error. Over HTTP the server must say where it ends (Content-Length, or
+/// chunks): a text that ends with its connection (HTTP/1.0) may have been cut, so it is refused.
 Result<std::string> fetch_text(const Uri& uri, const FetchOptions& options = {}, std::size_t limit = 4 << 20);
 
 /// What a HEAD request (or stat, for file:) says.

@@ -66,8 +66,6 @@ std::string clock_text() {
 
 }  // namespace
 
-std::chrono::seconds pause_after(unsigned failures) { return std::chrono::seconds(1U << std::min(failures - 1, 4U)); }
-
 Transfer::Transfer(const Uri& uri, const FetchOptions& options) : uri_(uri), options_(options), bundle_(ca_bundle(options)), easy_(borrow()) {
   curl_easy_setopt(easy_, CURLOPT_URL, uri.secret_text().c_str());
   curl_easy_setopt(easy_, CURLOPT_PROTOCOLS_STR, "http,https,tftp,file");

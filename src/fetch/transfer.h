@@ -50,7 +50,4 @@ class Transfer {
   std::array<char, CURL_ERROR_SIZE> detail_ = {};
 };
 
-/// How long to wait after so many failures in a row: 1, 2, 4, 8, 16 s and no more.
-std::chrono::seconds pause_after(unsigned failures);
-
 }  // namespace signet

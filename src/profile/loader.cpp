@@ -1,6 +1,7 @@
 #include "profile/loader.h"
 
 #include <algorithm>
+#include <chrono>
 #include <format>
 
 #include "base/text.h"
@@ -10,9 +11,12 @@ namespace signet {
 namespace {
 
 constexpr unsigned deepest = 16;                   // levels of `extends`
-constexpr unsigned most_files = 100;               // in all: files that extend each other twice over would double with every level
+constexpr unsigned most_files = 64;                // in all: files that extend each other twice over would double with every level
 constexpr unsigned longest_key = 64;               // parts of a dotted key; each is a table in a table, and those are taken apart recursively
 constexpr std::size_t largest_text = 1024 * 1024;  // bytes of one file
+constexpr std::size_t largest_sum = 4 * 1024 * 1024;
+constexpr std::size_t most_values = 100'000;             // in all, with their keys: a table can cost 200 bytes of memory for each of its own
+constexpr auto longest_time = std::chrono::seconds(60);  // for all files together; the one that is being fetched then has its own limit
 constexpr std::int64_t schema_version = 1;
 
 // The length of the string that starts here (TOML 1.0: basic, literal, and both over several lines), quotes included; all of it if it has no end.
@@ -37,8 +41,8 @@ struct Fault {
 };
 
 // What must not come before the parser, which assumes that nobody writes it: a key of too many parts (it nests as many tables), and bytes that TOML
-// has no use for outside strings and comments.
-std::optional<Fault> fault_of(std::string_view text) {
+// has no use for outside strings and comments. `values` counts what the parser will make of it, at least.
+std::optional<Fault> fault_of(std::string_view text, std::size_t& values) {
   unsigned dots = 0;
   for (std::size_t at = text.starts_with("\xef\xbb\xbf") ? 3 : 0; at < text.size(); ++at) {
     switch (const char c = text[at]) {
@@ -47,13 +51,14 @@ std::optional<Fault> fault_of(std::string_view text) {
       case '#': at = std::min(text.find('\n', at), text.size()) - 1; break;
       case '.':
         if (++dots >= longest_key) return Fault{at, std::format("a key of more than {} parts", longest_key)};
+        ++values;
         break;
-      case '\n':
       case '=':
       case ',':
       case '[':
+      case '{': ++values; [[fallthrough]];
+      case '\n':
       case ']':
-      case '{':
       case '}': dots = 0; break;
       case '\t':
       case '\r': break;
@@ -61,6 +66,9 @@ std::optional<Fault> fault_of(std::string_view text) {
         if (c < ' ' || c > '~')  // bytes of UTF-8 are negative
           return Fault{at, "this is not TOML: outside of strings and comments only the printable characters of ASCII are allowed"};
     }
+    if (values > most_values)
+      return Fault{std::min(at, text.size()),
+                   std::format("this is not a profile: it has more than {} values, with all that it extends", most_values)};
   }
   return std::nullopt;
 }
@@ -127,15 +135,22 @@ class Loader {
   }
 
  private:
-  void note(Diagnostic diagnostic) { diagnostics_.push_back(std::move(diagnostic)); }
+  void note(Diagnostic diagnostic) {
+    if (diagnostics_.size() < most_diagnostics) diagnostics_.push_back(std::move(diagnostic));
+  }
   bool complain(const toml::node& node, std::string message) {
     note({place_of(node), std::move(message)});
     return false;
   }
 
-  static std::optional<Diagnostic> unfit(std::string_view text, const std::string& file) {
-    if (text.size() > largest_text) return Diagnostic{{file, 0, 0}, "this is no profile: it has more than 1 MiB"};
-    if (auto fault = fault_of(text)) return Diagnostic{place_at(file, text, fault->offset), std::move(fault->message)};
+  std::optional<Diagnostic> unfit(std::string_view text, const std::string& file) {
+    if (text.size() > largest_text) return Diagnostic{{file, 0, 0}, "this is not a profile: it has more than 1 MiB"};
+    stopped_ = text.size() > largest_sum - bytes_;
+    if (stopped_) return Diagnostic{{file, 0, 0}, "the profile has more than 4 MiB with all that it extends"};
+    bytes_ += text.size();
+    auto fault = fault_of(text, values_);
+    stopped_ = values_ > most_values;
+    if (fault) return Diagnostic{place_at(file, text, fault->offset), std::move(fault->message)};
     return std::nullopt;
   }
 
@@ -165,6 +180,11 @@ class Loader {
   bool add(toml::table& base, const toml::node& node, const Uri& where) {
     const auto* name = node.as_string();
     if (!name) return complain(node, "extends must hold strings only");
+    if (stopped_) return false;
+    if (std::chrono::steady_clock::now() - start_ > longest_time) {
+      stopped_ = true;
+      return complain(node, std::format("the files that the profile extends took more than {} s to fetch", longest_time.count()));
+    }
     if (++files_ > most_files) return files_ > most_files + 1 ? false : complain(node, std::format("extends names more than {} files", most_files));
     const auto uri = resolve_uri(where, name->get());
     if (!uri) return complain(node, std::format("extends: {}", uri.error().message()));
@@ -180,7 +200,10 @@ class Loader {
   const LoadText& load_;
   Diagnostics& diagnostics_;
   std::vector<std::string> chain_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   unsigned files_ = 0;
+  std::size_t bytes_ = 0, values_ = 0;
+  bool stopped_ = false;  // what is asked for goes on without end: no more of it
 };
 
 }  // namespace

@@ -162,6 +162,8 @@ struct Profile {
 
 /// Every mistake that was found; never empty.
 using Diagnostics = std::vector<Diagnostic>;
+/// More are not collected: a file may consist of nothing else.
+constexpr std::size_t most_diagnostics = 2000;
 
 /// Fetches the text of a file named in `extends`.
 using LoadText = std::function<Result<std::string>(const Uri&)>;
@@ -170,8 +172,8 @@ using LoadText = std::function<Result<std::string>(const Uri&)>;
 enum class Completeness { whole, partial };
 
 /// Parses `text`, which came from `where`, merges what it extends (depth-first, in order; tables merge, arrays replace, this file wins; at most
-/// 16 levels, 100 files and 1 MiB a file; a loop is an error), checks every key, type and value. All mistakes are reported, in the order of files
-/// and lines; a file that is not TOML has one, at the place where it stops being TOML.
+/// 16 levels, 64 files, 1 MiB a file, 4 MiB, 100,000 values and 60 s in all; a loop is an error), checks every key, type and value. All mistakes are
+/// reported, in the order of files and lines; a file that is not TOML has one, at the place where it stops being TOML.
 /// `[[raid]]`, `[[volume_group]]`, `[[luks]]`, `report` and an interface's `vlan` and `bond` are known words that this version refuses by name.
 std::expected<Profile, Diagnostics> parse_profile(std::string_view text, const Uri& where, const LoadText& load,
                                                   Completeness completeness = Completeness::whole);

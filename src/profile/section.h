@@ -33,7 +33,9 @@ class Section {
   Place place() const { return place_of(table_); }
   Place place(std::string_view key) const { return has(key) ? place_of(*find(key)) : place(); }
 
-  void note(const Place& place, std::string message) { diagnostics_.push_back({place, std::move(message)}); }
+  void note(const Place& place, std::string message) {
+    if (diagnostics_.size() < most_diagnostics) diagnostics_.push_back({place, std::move(message)});
+  }
   /// "disk.wipe is missing: …".
   void missing(std::string_view key, std::string_view hint);
 

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <format>
 
@@ -43,7 +44,7 @@ Uri HttpServer::uri(const std::string& path) const { return {"http", std::format
 
 unsigned HttpServer::connections() const {
   const std::scoped_lock lock(mutex_);
-  return static_cast<unsigned>(sockets_.size());
+  return static_cast<unsigned>(sockets_.size()) + reset_;
 }
 
 std::vector<std::string> HttpServer::heads() const {
@@ -58,7 +59,7 @@ void HttpServer::accept_all() {
     const std::scoped_lock lock(mutex_);
     sockets_.push_back(socket);
     if (closing_) return;
-    threads_.emplace_back([this, socket, connection = static_cast<unsigned>(sockets_.size())] { serve(socket, connection); });
+    threads_.emplace_back([this, socket, connection = static_cast<unsigned>(sockets_.size()) + reset_] { serve(socket, connection); });
   }
 }
 
@@ -80,11 +81,33 @@ void HttpServer::serve(int socket, unsigned connection) {
       request.number = static_cast<unsigned>(heads_.size());
     }
     const auto response = answer_(request);
-    std::string_view left = response.bytes;
-    while (!left.empty()) {
-      const auto sent = ::send(socket, left.data(), left.size(), MSG_NOSIGNAL);
-      if (sent <= 0) return;
-      left.remove_prefix(static_cast<std::size_t>(sent));
+    const auto send_all = [&](std::string_view left) {
+      while (!left.empty()) {
+        const auto sent = ::send(socket, left.data(), response.drip.count() > 0 ? 1 : left.size(), MSG_NOSIGNAL);
+        if (sent <= 0) return false;
+        sent_ += static_cast<std::uint64_t>(sent);
+        left.remove_prefix(static_cast<std::size_t>(sent));
+        std::this_thread::sleep_for(response.drip);
+      }
+      return true;
+    };
+    if (!send_all(response.bytes)) return;
+    if (response.after == Response::After::repeat) {
+      const std::string_view all = response.bytes;
+      const auto end = all.substr(all.size() - std::min<std::size_t>(all.size(), 64 << 10));
+      while (send_all(end)) {
+      }
+      return;
+    }
+    if (response.after == Response::After::reset) {
+      // With no time to linger, close(2) sends a reset (socket(7)).
+      const linger now{1, 0};
+      ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+      const std::scoped_lock lock(mutex_);
+      std::erase(sockets_, socket);
+      reset_ += 1;
+      ::close(socket);
+      return;
     }
     if (response.after == Response::After::close) {
       ::shutdown(socket, SHUT_RDWR);

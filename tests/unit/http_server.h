@@ -1,6 +1,9 @@
 // An HTTP/1.1 server on loopback that answers exactly what a test tells it to, and breaks off, hangs or lies where that is the point.
 #pragma once
 
+#include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -19,9 +22,10 @@ struct Request {
 };
 
 struct Response {
-  enum class After { keep, close, hang };
-  std::string bytes;          // as they go over the wire, status line and all
-  After after = After::keep;  // hang: sends no more, and waits until the peer has gone
+  enum class After { keep, close, hang, reset, repeat };
+  std::string bytes;                  // as they go over the wire, status line and all
+  After after = After::keep;          // hang: sends no more, and waits until the peer has gone; repeat: sends the last 64 KiB again and again
+  std::chrono::milliseconds drip{0};  // after each byte
 };
 
 class HttpServer {
@@ -31,6 +35,8 @@ class HttpServer {
 
   Uri uri(const std::string& path = "/image") const;
   unsigned connections() const;
+  /// Bytes sent by all answers that are over.
+  std::uint64_t sent() const { return sent_; }
   std::vector<std::string> heads() const;
 
  private:
@@ -42,6 +48,8 @@ class HttpServer {
   unsigned port_ = 0;
   mutable std::mutex mutex_;
   bool closing_ = false;
+  unsigned reset_ = 0;  // connections that are closed already
+  std::atomic<std::uint64_t> sent_ = 0;
   std::vector<int> sockets_;
   std::vector<std::string> heads_;
   std::vector<std::thread> threads_;
