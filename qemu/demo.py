@@ -13,8 +13,6 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "qemu"))
 import signetlab as lab  # noqa: E402
 
-PROMPT = rb"root@[^\r\n]*# "
-
 
 class Story:
     """Tells what happens, with seconds, and keeps when it happened."""
@@ -81,14 +79,9 @@ def follow_install(guest, story, quiet):
 def log_in(guest, story, arguments):
     guest.expect(rb"login: ", 240, "the login prompt")
     story.mark("login prompt of the installed system")
-    guest.send("root")
-    guest.expect(rb"assword: ", 30)
-    guest.send(arguments.password)
-    if guest.expect([PROMPT, rb"Login incorrect"], 60) == 1:
-        raise lab.LabError("root cannot log in; does the profile set a root_password that --password names?")
-    guest.run("bind 'set enable-bracketed-paste off' 2>/dev/null; export SYSTEMD_PAGER=", PROMPT)
+    guest.log_in(arguments.password)
     for command in ("hostname", "lsblk", "timeout 120 systemctl is-system-running --wait"):
-        text, status = guest.run(command, PROMPT, 150)
+        text, status = guest.run(command, lab.ROOT_PROMPT, 150)
         text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).strip()
         print(f"root@{arguments.host}:~# {command}\n{text}", flush=True)
         if status != 0:
@@ -116,7 +109,7 @@ def main():
         tree = lab.server_tree(work / "tree")
         if arguments.profile:
             source = pathlib.Path(arguments.profile)
-            sha256 = (lab.image() / "debian-13.tar.zst.sha256").read_text().split()[0]
+            sha256 = lab.sha256_of(lab.image())
             for old in (tree / "hosts").iterdir():
                 old.unlink()
             (tree / "hosts" / ("default" + source.suffix)).write_text(source.read_text().replace("@SHA256@", sha256))

@@ -1,7 +1,9 @@
 """Machines and servers for the demo, for tests and for trying things by hand: QEMU, nginx, pexpect; nothing of the host but loopback is used."""
 
+import hashlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +18,12 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 OUT = TOP / "build" / "out"
 HOST = "10.0.2.2"  # this machine's loopback, as a guest on QEMU's user network sees it
 CACHE = pathlib.Path(os.environ.get("SIGNET_CACHE") or pathlib.Path.home() / ".cache" / "signet")
+
+
+ROOT_PROMPT = rb"root@[^\r\n]*# "  # of an installed system
+ANSWER = "/run/signet-lab-answer"  # where a guest keeps what a command printed
+
+KERNEL_MESSAGE = re.compile(rb"\[ *\d+\.\d{6}\] [^\r\n]*\r*\n")
 
 
 class LabError(Exception):
@@ -174,13 +182,49 @@ class Guest:
         self.console.sendline(line)
 
     def run(self, line, prompt=rb"signet:[^\r\n]*[#$] ", timeout=60):
-        """Types a command at a shell's prompt; what it prints."""
-        marker = "=end="
-        self.send(f"{line}; echo {marker[:2]}''{marker[2:]}$?")
-        self.expect(marker.encode() + rb"(\d+)", timeout)
-        text, status = self.before, int(self.match.group(1))
-        self.expect(prompt, timeout)
-        return text.split("\n", 1)[1].replace("\r", "") if "\n" in text else "", status
+        """Types a command at a shell's prompt; (what it prints, its status).
+
+        The kernel writes to the same console whenever it likes. So the shell keeps the answer in a file and prints it between two marks with its digest (less the
+        carriage returns, which terminals add), and once more if what came, less what looks like the kernel's, does not have that digest."""
+        show = f"echo =beg''in=$answer_status $(tr -d '\\r' <{ANSWER} | md5sum); cat {ANSWER}; echo =en''d="
+        self.send(f"{{ {line}\n}} >{ANSWER} 2>&1; answer_status=$?; {show}")
+        for wait in (timeout, 10, 10, 10, 10):
+            try:
+                self.console.expect(b"=end=", timeout=wait)
+                for said in (self.console.before, KERNEL_MESSAGE.sub(b"", self.console.before)):
+                    frame = re.search(rb"=begin=(\d+) ([0-9a-f]{32})[^\n]*\n(.*)", said.replace(b"\r", b""), re.S)
+                    if frame and hashlib.md5(frame[3]).hexdigest().encode() == frame[2]:
+                        self.await_prompt(prompt)
+                        return frame[3].decode(errors="replace"), int(frame[1])
+            except pexpect.TIMEOUT:
+                pass
+            except pexpect.EOF:
+                raise LabError(f"the machine went off during `{line}`; the console ends with: {self.tail()}") from None
+            self.send(show)
+        raise LabError(f"no answer to `{line}` after {timeout} s; the console ends with: {self.tail()}")
+
+    def await_prompt(self, prompt, timeout=60):
+        """Waits until the shell asks for the next command. A prompt that a kernel's message has cut in two is asked for again by an empty line."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                self.console.expect(prompt, timeout=5)
+                return
+            except pexpect.TIMEOUT:
+                self.send("")
+            except pexpect.EOF:
+                break
+        raise LabError(f"no prompt after {timeout} s; the console ends with: {self.tail()}")
+
+    def log_in(self, password="signet", prompt=ROOT_PROMPT, timeout=120):
+        """Logs root in at `login: `, which has just been seen."""
+        self.send("root")
+        self.expect(rb"assword: ", timeout)
+        self.send(password)
+        if self.expect([prompt, rb"Login incorrect"], timeout, "root's shell") == 1:
+            raise LabError(f"root cannot log in with the password {password!r}; does the profile set its root_password?")
+        # Bash marks what is pasted, and programs colour what they print.
+        self.run("bind 'set enable-bracketed-paste off' 2>/dev/null; export SYSTEMD_PAGER= TERM=dumb", prompt)
 
     def wait_off(self, timeout):
         """Waits until the machine has switched itself off."""
@@ -228,24 +272,33 @@ def blank_disk(path, size):
     return path
 
 
-def image():
-    """The directory with debian-13.tar.zst, made if it is not cached."""
-    return pathlib.Path(subprocess.run([TOP / "qemu/image"], stdout=subprocess.PIPE, check=True, text=True).stdout.strip())
+IMAGES = {"debian-13": "qemu/image", "small": "qemu/small-image"}  # what makes each
 
 
-def link_image(tree):
-    """Puts the Debian image below a server tree; its SHA-256."""
-    made = image()
+def image(name="debian-13"):
+    """An image's file, with .sha256 beside it; made if it is not cached."""
+    directory = subprocess.run([TOP / IMAGES[name]], stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+    return pathlib.Path(directory) / f"{name}.tar.zst"
+
+
+def sha256_of(image_file):
+    """What the file beside an image says of it."""
+    return pathlib.Path(f"{image_file}.sha256").read_text().split()[0]
+
+
+def link_image(tree, name="debian-13"):
+    """Puts an image below a server tree; its SHA-256."""
+    made = image(name)
     (tree / "images").mkdir(parents=True, exist_ok=True)
-    (tree / "images/debian-13.tar.zst").symlink_to(made / "debian-13.tar.zst")
-    return (made / "debian-13.tar.zst.sha256").read_text().split()[0]
+    (tree / "images" / made.name).symlink_to(made)
+    return sha256_of(made)
 
 
-def server_tree(directory):
-    """A copy of qemu/tree with the Debian image in it, ready to be served; its path."""
+def server_tree(directory, image="debian-13"):
+    """A copy of qemu/tree, ready to be served, whose hosts get that image: "debian-13" where Debian is what is tested, else "small", which takes seconds."""
     tree = pathlib.Path(directory)
     shutil.copytree(TOP / "qemu/tree", tree)
-    sha256 = link_image(tree)
+    sha256 = link_image(tree, image)
     for path in (tree / "hosts").iterdir():
-        path.write_text(path.read_text().replace("@SHA256@", sha256))
+        path.write_text(path.read_text().replace("@SHA256@", sha256).replace("debian-13.tar.zst", f"{image}.tar.zst"))
     return tree

@@ -124,7 +124,7 @@ def boot(network, work, site, firmware):
 
 
 def serve(work, site):
-    tree = lab.server_tree(work / "tree")
+    tree = lab.server_tree(work / "tree", "small")
     (tree / "signet").symlink_to(".")
     directory = tree / "boot"
     # The page's own command; the rest is for the test to see the console and to stop there.

@@ -4,20 +4,19 @@ and a disk on which nothing has changed, compared byte for byte."""
 
 import argparse
 import contextlib
+import dataclasses
 import hashlib
+import io
 import json
-import pathlib
 import re
-import shutil
 import socketserver
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
-import io
+from collections.abc import Callable
 
-from boottest import SHELL, TOP, lab, log
+from boottest import NETWORK, SHELL, TOP, check, lab, log, next_boot, require, require_equal, require_match, run
 
 PROFILE = """schema = 1
 [image]
@@ -33,8 +32,10 @@ partition = [
 ]
 """
 
+
 def profile(source="../images/small.tar.zst", sha=None, match='transport = "virtio"', wipe="blank", size="rest"):
     return PROFILE.format(source=source, sha=f'sha256 = "{sha}"' if sha else "", match=match, wipe=wipe, size=size)
+
 
 def add(archive, name, data=b"", kind=tarfile.REGTYPE, link=""):
     info = tarfile.TarInfo(name)
@@ -42,29 +43,25 @@ def add(archive, name, data=b"", kind=tarfile.REGTYPE, link=""):
     info.mode = 0o755 if kind == tarfile.DIRTYPE else 0o644
     archive.addfile(info, io.BytesIO(data) if kind == tarfile.REGTYPE else None)
 
-def make_tar(path, members, compress=True):
+
+def make_tar(path, members):
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
         for member in members:
             add(archive, *member)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if compress:
-        path.write_bytes(subprocess.run(["zstd", "-q", "-3", "-c"], input=raw.getvalue(), stdout=subprocess.PIPE, check=True).stdout)
-    else:
-        path.write_bytes(raw.getvalue())
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_bytes(subprocess.run(["zstd", "-q", "-3", "-c"], input=raw.getvalue(), stdout=subprocess.PIPE, check=True).stdout)
+
 
 def random_bytes(size):
     # Not compressible, and the same in every run.
     return hashlib.shake_256(b"signet").digest(size)
 
+
 class HalfServer:
-    """Answers HTTP with ranges, but each connection breaks off after the first half of the body; after `lives` answers nobody listens any more."""
+    """Answers HTTP without ranges, and each answer with an image breaks off after the first half of the body."""
 
-    def __init__(self, root, lives):
-        outer = self
-        self.lives = lives
-
+    def __init__(self, root):
         class Handler(socketserver.StreamRequestHandler):
             def handle(self):
                 request = self.rfile.readline().decode()
@@ -81,7 +78,6 @@ class HalfServer:
                     return
                 if path.endswith(".zst"):
                     self.wfile.write(data[: len(data) // 2])
-                    outer.lives -= 1
                 else:
                     self.wfile.write(data)
 
@@ -100,30 +96,47 @@ class HalfServer:
         self.server.shutdown()
         self.server.server_close()
 
+
+@dataclasses.dataclass
 class Case:
     """One failure: what the server has, what the machine has, and what must be told."""
 
-    def __init__(self, expected, kind, hosts=None, disks=("1G",), untouched=True, images=None, server="http", append="", network="user", timeout=60, dirty=False, advice=True):
-        self.expected, self.kind, self.hosts, self.disks, self.untouched = expected, kind, hosts, disks, untouched
-        self.images, self.server, self.append, self.network, self.timeout, self.dirty, self.advice = images, server, append, network, timeout, dirty, advice
+    expected: str  # a regular expression that the message has
+    kind: str  # of the failed event
+    hosts: dict[str, str] = dataclasses.field(default_factory=dict)  # the tree's hosts/
+    images: Callable | None = None  # makes the tree's images/; small() if not given
+    server: str = "http"  # http, none, half, or a kind of certificate: expired, wrong-name
+    disks: tuple[str, ...] = ("1G",)
+    dirty: bool = False  # the first disk holds a file system
+    untouched: bool = True  # no byte of any disk may have changed
+    network: str = "user"
+    append: str = ""
+    timeout: int = 60
+    places: int = 0  # so many mistakes, each with its line and column
+
 
 def small(tree):
-    return make_tar(tree / "images/small.tar.zst", [("etc", b"", tarfile.DIRTYPE), ("etc/motd", b"small\n")])
+    make_tar(tree / "images/small.tar.zst", [("etc", b"", tarfile.DIRTYPE), ("etc/motd", b"small\n")])
+
 
 def big(tree):
-    return make_tar(tree / "images/small.tar.zst", [("etc", b"", tarfile.DIRTYPE), ("etc/big", random_bytes(8 << 20))])
+    make_tar(tree / "images/small.tar.zst", [("etc", b"", tarfile.DIRTYPE), ("etc/big", random_bytes(8 << 20))])
+
 
 def huge(tree):
     # 60 MB of nothing much: small as stored, too large for a file system of 40 MiB.
-    return make_tar(tree / "images/small.tar.zst", [("etc", b"", tarfile.DIRTYPE), ("etc/big", b"abcdefgh" * (60 << 17))])
+    make_tar(tree / "images/small.tar.zst", [("etc", b"", tarfile.DIRTYPE), ("etc/big", b"abcdefgh" * (60 << 17))])
+
 
 def truncated(tree):
     big(tree)
     path = tree / "images/small.tar.zst"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
+
 def leaving(*members):
     return lambda tree: make_tar(tree / "images/small.tar.zst", [("etc", b"", tarfile.DIRTYPE), *members])
+
 
 MISTAKES = profile().replace("blank", "sometimes").replace('id = "system"', 'idd = "system"').replace('"1MiB"', '"1 parsec"')
 
@@ -131,8 +144,8 @@ CASES = {
     "no-lease": Case(r"no DHCP lease after \d+ s: eth0 .*asking for", "network", network="dead", timeout=150),
     "no-link": Case(r"no DHCP lease after \d+ s: no network interface found", "network", network="none", timeout=150),
     "no-server": Case(r"look up the profile: http://10\.0\.2\.2:1/hosts/.*", "network", server="none", timeout=90),
-    "no-profile": Case(r"no profile for this host on http://.*tried hosts/ .*default", "not-found", hosts={}),
-    "three-mistakes": Case(r"3 mistakes in the profile", "invalid", hosts={"default.toml": MISTAKES}),
+    "no-profile": Case(r"no profile for this host on http://.*tried hosts/ .*default", "not-found"),
+    "three-mistakes": Case(r"3 mistakes in the profile", "invalid", hosts={"default.toml": MISTAKES}, places=3),
     "two-disks": Case(r"2 disks match transport = .virtio., but exactly one may", "refused", hosts={"default.toml": profile()}, disks=("1G", "2G")),
     "no-disk": Case(r"no disk matches size = .>=100GiB.", "refused", hosts={"default.toml": profile(match='size = ">=100GiB"')}),
     "too-small": Case(r"is too small: its partitions need 5 GiB", "no-space", hosts={"default.toml": profile(size="5GiB")}),
@@ -164,6 +177,7 @@ GROUPS = {
     "members": ["member-dotdot", "member-absolute", "member-symlink"],
 }
 
+
 def certificate(directory, name):
     """A CA and a server's certificate of a kind: good, expired, wrong-name; (CA file, certificate, key)."""
 
@@ -187,6 +201,7 @@ def certificate(directory, name):
         openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "server.pem", "-days", "30", "-extfile", "extensions")
     return directory / "ca.pem", directory / "server.pem", directory / "server.key"
 
+
 @contextlib.contextmanager
 def serve(case, tree, work):
     """The server of a case; (URL as the guest sees it, initrd to boot)."""
@@ -194,7 +209,7 @@ def serve(case, tree, work):
     if case.server == "none":
         yield "http://10.0.2.2:1/", initrd
     elif case.server == "half":
-        with HalfServer(tree, 1) as server:
+        with HalfServer(tree) as server:
             yield server.url(lab.HOST), initrd
     elif case.server == "http":
         with lab.Server(tree) as server:
@@ -206,6 +221,7 @@ def serve(case, tree, work):
         with lab.Server(tree, certificate=pem, key=key) as server:
             yield server.url(lab.HOST), initrd
 
+
 def sha256(path):
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -213,71 +229,75 @@ def sha256(path):
             digest.update(chunk)
     return digest.hexdigest()
 
-def require(condition, message):
-    if not condition:
-        raise lab.LabError(message)
 
-def run_case(name, case):
-    work = pathlib.Path(tempfile.mkdtemp(prefix=f"signet-{name}-"))
-    try:
-        tree = work / "tree"
-        (tree / "hosts").mkdir(parents=True)
-        (case.images or small)(tree)
-        for file, text in (case.hosts or {}).items():
-            (tree / "hosts" / file).write_text(text)
-        disks = [lab.blank_disk(work / f"disk{number}.img", size) for number, size in enumerate(case.disks)]
-        if case.dirty:
-            subprocess.run(["mkfs.ext4", "-q", "-L", "precious", disks[0]], check=True)
-        before = [sha256(disk) for disk in disks]
-        with serve(case, tree, work) as (url, initrd):
-            command = lab.qemu_command(disks=disks, kernel=lab.OUT / "vmlinuz", initrd=initrd, network=case.network, memory=128,
-                                       append=f"console=ttyS0 quiet signet.server={url} {case.append}")  # fmt: skip
-            with lab.Guest(command, log(f"failure-{name}")) as guest:
-                guest.expect(rb"FAILED: ", case.timeout, "the failure")
-                guest.expect(rb"The install failed \(exit status (\d+)\):", 30, "the text before the shell")
-                status = int(guest.match.group(1))
-                guest.expect(SHELL, 30, "a shell")
+def judge_console(guest, case):
+    """What a person sees and what the event file has; the message."""
+    guest.expect(rb"FAILED: ", case.timeout, "the failure")
+    guest.expect(rb"The install failed \(exit status (\d+)\):", 30, "the text before the shell")
+    require(int(guest.match.group(1)) != 0, "the exit status is not 0", guest.match.group(0))
+    guest.expect(SHELL, 30, "a shell")
+    console = guest.log_bytes().decode(errors="replace").replace("\r", "")
+    require_match("FAILED: [^\n]*" + case.expected, console[console.index("FAILED: ") :], "the console's message")
+    text, _ = guest.run("grep '\"event\": *\"failed\"' /run/signet/events.jsonl")
+    events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    require_equal(len(events), 1, f"failed events in {text}")
+    message = events[0]["message"]
+    require_match(case.expected, message, "the event's message")
+    require_equal(events[0]["kind"], case.kind, "the event's kind")
+    places = re.findall(r"default\.toml:(\d+):(\d+): ", message)
+    if case.places:
+        require_equal((len(places), len(set(places))), (case.places, case.places), f"places in {message}")
+    return message
 
-                console = guest.log_bytes().decode(errors="replace").replace("\r", "")
-                require(status != 0, f"exit status {status}")
-                require(re.search("FAILED: [^\n]*" + case.expected, console), f"the console does not say /{case.expected}/")
-                text, _ = guest.run("grep '\"event\": *\"failed\"' /run/signet/events.jsonl")
-                events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-                require(len(events) == 1, f"{len(events)} failed events, not one: {text}")
-                require(re.search(case.expected, events[0]["message"]), f"the event says {events[0]['message']!r}")
-                require(events[0]["kind"] == case.kind, f"the event's kind is {events[0]['kind']}, not {case.kind}")
-                if name == "three-mistakes":
-                    places = re.findall(r"default\.toml:(\d+):(\d+): ", events[0]["message"])
-                    require(len(places) == 3 and len(set(places)) == 3, f"three places are expected: {events[0]['message']}")
-                text, status = guest.run("mount | grep /target; ls /outside /target/../outside 2>/dev/null")
-                require("outside" not in text, "something was written outside the target")
-                guest.run("sync")
-        if case.untouched:
-            require([sha256(disk) for disk in disks] == before, "the disk has changed")
-        else:
-            boot_code = disks[0].read_bytes()[:440]
-            require(boot_code == bytes(440), "there is boot code on a disk whose install failed")
-        print(f"{name:<24} ok: {events[0]['message'].splitlines()[0][:110]}", flush=True)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+
+def run_case(name, case, work):
+    tree = work / "tree"
+    (tree / "hosts").mkdir(parents=True)
+    (case.images or small)(tree)
+    for file, text in case.hosts.items():
+        (tree / "hosts" / file).write_text(text)
+    disks = [lab.blank_disk(work / f"disk{number}.img", size) for number, size in enumerate(case.disks)]
+    if case.dirty:
+        subprocess.run(["mkfs.ext4", "-q", "-L", "precious", disks[0]], check=True)
+    before = [sha256(disk) for disk in disks]
+    with serve(case, tree, work) as (url, initrd):
+        append = f"console=ttyS0 quiet signet.server={url} {case.append}"
+        command = lab.qemu_command(disks=disks, kernel=lab.OUT / "vmlinuz", initrd=initrd, network=case.network, memory=128, append=append)
+        with lab.Guest(command, log(f"failure-{name}")) as guest:
+            message = judge_console(guest, case)
+            outside, _ = guest.run("ls /outside /target/../outside 2>/dev/null")
+            require_equal(outside, "", "files outside the target")
+            guest.run("sync")
+    if case.untouched:
+        require_equal([sha256(disk) for disk in disks], before, "digests of the disks before and after")
+    else:
+        require_equal(next_boot(work, disks[0], f"failure-{name}-again"), NETWORK, "what the machine starts from after the failed install")
+    check(True, f"{name:<24} {message.splitlines()[0][:110]}")
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--group", choices=GROUPS, help="the cases of one group")
-    parser.add_argument("case", nargs="*", help="only these: " + " ".join(CASES))
+    parser.add_argument("case", nargs="*", metavar="CASE", help="only these: " + " ".join(CASES))
     arguments = parser.parse_args()
     wanted = arguments.case or (GROUPS[arguments.group] if arguments.group else list(CASES))
-    failed = []
-    for name in wanted:
-        if name not in CASES:
-            sys.exit(f"failures: there is no case {name}; there are: {' '.join(CASES)}")
-        try:
-            run_case(name, CASES[name])
-        except lab.LabError as error:
-            failed.append(name)
-            print(f"{name:<24} FAILED: {error}", flush=True)
-    if failed:
-        sys.exit(f"failures: {len(failed)} of {len(wanted)} cases failed: {' '.join(failed)}")
+    if unknown := [name for name in wanted if name not in CASES]:
+        sys.exit(f"failures: there is no case {unknown[0]}; there are: {' '.join(CASES)}")
+
+    def body(work):
+        failed = []
+        for name in wanted:
+            (work / name).mkdir()
+            try:
+                run_case(name, CASES[name], work / name)
+            except lab.LabError as error:
+                failed.append(name)
+                print(f"FAILED: {name}: {error}", flush=True)
+        if failed:
+            raise lab.LabError(f"{len(failed)} of {len(wanted)} cases failed: {' '.join(failed)}")
+
+    run("failures", body, root=False)
+
 
 if __name__ == "__main__":
     main()

@@ -5,7 +5,7 @@ import argparse
 import subprocess
 import time
 
-from boottest import SHELL, TOP, check, lab, log, net, run
+from boottest import SHELL, TOP, check, check_equal, check_match, check_run, lab, log, net, run
 
 LEASE = rb"network +(\S+) has (\S+)[^\r\n]*"
 
@@ -45,8 +45,8 @@ def late_link(work):
         time.sleep(41)  # the uplink forwards already, as in any building
         with start(each, "late-link", net.card(each.tap("slow"), boot=False)) as guest:
             _, _, took = lease_of(guest)
-            check(b"asking for 3" in guest.log_bytes(), "the console has said what it waits for, and since when")
-            check(took > 38, f"the port did not forward for 40 s, and the lease came {took - 40:.1f} s later, without a restart")
+            check_match(rb"asking for 3", guest.log_bytes(), "the console has said what it waits for, and since when")
+            check(took > 38, f"the port did not forward for 40 s, and the lease came {took - 40:.1f} s later, without a restart", took)
             profile_of(guest)
 
 
@@ -60,7 +60,7 @@ def three_cards(work):
             seen = time.time()
             leased = next(line for line in each.dhcp_log().splitlines() if "DHCPACK" in line and "52:54:00:77:00:03" in line)
             when = time.mktime(time.strptime(f"{time.localtime().tm_year} {leased[:15]}", "%Y %b %d %H:%M:%S"))
-            check(interface == "eth2", "the card with a server won")
+            check_equal(interface, "eth2", "the card with a server won")
             print(f"lease to use: at most {seen - when:.0f} s (by dnsmasq's log, which counts whole seconds)", flush=True)
             profile_of(guest)
 
@@ -69,16 +69,16 @@ def bootif(work):
     with network(work) as each:
         cards = net.card(each.tap(), 0, boot=False) + net.card(each.tap(), 1, boot=False)
         with start(each, "bootif", cards, "BOOTIF=01-52-54-00-77-00-02") as guest:
-            check(lease_of(guest)[0] == "eth1", "the card that the machine booted from goes first")
+            check_equal(lease_of(guest)[0], "eth1", "the card that the machine booted from goes first")
         with start(each, "iface", cards, "signet.iface=eth1") as guest:
-            check(lease_of(guest)[0] == "eth1", "signet.iface names the only card that is asked")
+            check_equal(lease_of(guest)[0], "eth1", "signet.iface names the only card that is asked")
 
 
 def fixed(work):
     with network(work, dhcp=None) as each:
         append = f"ip=10.77.0.9::{net.ADDRESS}:255.255.255.0:fixed:eth0:off signet.server={net.SERVER}"
         with start(each, "fixed", net.card(each.tap(), boot=False), append) as guest:
-            check(lease_of(guest)[1].startswith("10.77.0.9/24"), "ip= gives a fixed address")
+            check_match("^10.77.0.9/24", lease_of(guest)[1], "ip= gives a fixed address")
             profile_of(guest)
         with start(each, "fixed-wrong", net.card(each.tap(), boot=False), "ip=10.77.0.999::::x:eth0:off") as guest:
             guest.expect(rb"FAILED: ip=: ip=10.77.0.999[^\r\n]*CLIENT `10.77.0.999` is not an address", 60, "the mistake in ip=")
@@ -94,10 +94,9 @@ def vlan(work):
         try:
             for machine in machines:
                 machine.expect(SHELL, 60, "the rescue shell")
-                _, status = machine.run("signet-agent network --quiet")
-                check(status == 0, "the address is set")
-            check(machines[1].run("ping -c 2 -W 5 10.77.5.1 >/dev/null")[1] == 0, "two machines reach each other in VLAN 5")
-            check(machines[2].run("ping -c 1 -W 2 10.77.5.1 >/dev/null")[1] != 0, "a machine outside the VLAN does not")
+                check_run(machine, "signet-agent network --quiet", "the address is set")
+            check_run(machines[1], "ping -c 2 -W 5 10.77.5.1", "two machines reach each other in VLAN 5")
+            check_run(machines[2], "ping -c 1 -W 2 10.77.5.1", "a machine outside the VLAN does not", fails=True)
         finally:
             for machine in machines:
                 machine.close()
@@ -110,7 +109,7 @@ def bond(work):
             model = "e1000" if mode == "802.3ad" else "virtio-net-pci"
             cards = net.card(each.tap(), 0, model, boot=False) + net.card(each.tap(), 1, model, boot=False)
             with start(each, f"bond-{mode}", cards, f"bond=bond0:eth0,eth1:mode={mode},miimon=100") as guest:
-                check(lease_of(guest)[0] == "bond0", f"the lease came through a bond in mode {mode}")
+                check_equal(lease_of(guest)[0], "bond0", f"the lease came through a bond in mode {mode}")
                 profile_of(guest)
 
 
@@ -128,15 +127,15 @@ def bond_partner(work):
         try:
             for machine in machines:
                 machine.expect(SHELL, 60, "the rescue shell")
-                check(machine.run("signet-agent network --quiet")[1] == 0, "the bond has its address")
+                check_run(machine, "signet-agent network --quiet", "the bond has its address")
             first, second = machines
             state = "/proc/net/bonding/bond0"
             first.run(f"for i in $(seq 60); do grep -q 'ports: 2' {state} && break; sleep 1; done", timeout=90)
-            status = first.run(f"grep -q 'ports: 2' {state}")[1] + first.run(f"grep -qi 'Mac Address: 52:54:00:77:02' {state}")[1]
-            check(status == 0, "two bonds agree by LACP on one link of both wires")
-            check(first.run("ping -c 2 -W 5 10.77.6.2 >/dev/null")[1] == 0, "and carry frames")
+            agreed = f"cat {state}; grep -q 'ports: 2' {state} && grep -qi 'Mac Address: 52:54:00:77:02' {state}"
+            check_run(first, agreed, "two bonds agree by LACP on one link of both wires")
+            check_run(first, "ping -c 2 -W 5 10.77.6.2", "and carry frames")
             second.run("ip link set eth0 down")
-            check(first.run("sleep 5; ping -c 2 -W 5 10.77.6.2 >/dev/null", timeout=90)[1] == 0, "with one wire cut, too")
+            check_run(first, "sleep 5; ping -c 2 -W 5 10.77.6.2", "with one wire cut, too", timeout=90)
         finally:
             for machine in machines:
                 machine.close()
@@ -151,7 +150,7 @@ def ipv6_only(work):
             net.end(each.dnsmasq)
             each.start_dnsmasq(None, ["--enable-ra", option, "--no-ping"], server=False)
             with start(each, f"ipv6-{name}", net.card(each.tap(), boot=False), "signet.server=http://[fd77::1]/") as guest:
-                check(lease_of(guest)[1].startswith("fd77:"), f"IPv6 alone, by {name}")
+                check_match("^fd77:", lease_of(guest)[1], f"IPv6 alone, by {name}")
                 profile_of(guest)
 
 
@@ -201,8 +200,7 @@ def jumbo(work):
             lease_of(guest)
             profile_of(guest)
             guest.expect(SHELL, 60, "the shell")
-            text, status = guest.run(f"cat /sys/class/net/eth0/mtu; ping -c 1 -s 8900 {net.ADDRESS} >/dev/null")
-            check("9000" in text.split() and status == 0, "option 26 sets jumbo frames, and they pass")
+            check_run(guest, f"cat /sys/class/net/eth0/mtu; ping -c 1 -s 8900 {net.ADDRESS}", "option 26 sets jumbo frames, and they pass", has="9000\n")
 
 
 def clock(work):
@@ -213,7 +211,7 @@ def clock(work):
             with start(each, "clock", net.card(each.tap(), boot=False), extra=["-rtc", "base=1999-12-31"]) as guest:
                 guest.expect(rb"the clock says 1999-12-31, which cannot be", 60, "the remark on the clock")
                 guest.expect(rb"the time is (20\d\d)-[^\r\n]*, from 10.77.0.1", 60, "the right time")
-                check(int(guest.match.group(1)) == time.gmtime().tm_year, "an absurd clock is set from the NTP server of the lease")
+                check_equal(int(guest.match.group(1)), time.gmtime().tm_year, "an absurd clock is set from the NTP server of the lease")
         finally:
             net.end(server)
 

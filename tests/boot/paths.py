@@ -1,11 +1,12 @@
 #!/usr/bin/python3
-"""The demo's install through every way in: the machine's firmware, a server or a medium bring Signet up, it installs, and the disk starts by itself."""
+"""An install through every way in: the machine's firmware, a server or a medium bring Signet up, it installs, and the disk starts by itself."""
 
 import argparse
+import dataclasses
 import subprocess
 import time
 
-from boottest import await_install, lab, log, net, run
+from boottest import await_install, check_run, lab, log, net, run
 
 CONSOLE = "console=tty0 console=ttyS0"
 
@@ -16,12 +17,23 @@ def media(kind, out, *options):
     return out
 
 
+@dataclasses.dataclass
 class Path:
-    """One way in. `arguments` are QEMU's for the first start; `uefi` says which firmware; `dhcp` are dnsmasq's options."""
+    """One way in."""
 
-    def __init__(self, uefi=False, dhcp=(), rom=None, boot_network=True, medium=None, kernel=False, pull_out=False):
-        self.uefi, self.dhcp, self.rom, self.boot_network, self.medium, self.kernel = uefi, dhcp, rom, boot_network, medium, kernel
-        self.ends = kernel or pull_out  # the machine ends where it would restart, and is started again from its disk alone
+    uefi: bool = False  # firmware of the machine
+    dhcp: list[str] = dataclasses.field(default_factory=list)  # dnsmasq's options
+    rom: str | None = None  # of the network card
+    boot_network: bool = True  # the firmware starts from it
+    medium: str | None = None  # cd or usb
+    kernel: bool = False  # QEMU is handed kernel and initrd
+    pull_out: bool = False  # the stick is pulled out after the install
+    image: str = "small"
+
+    @property
+    def ends(self):
+        """The machine ends where it would restart, and is started again from its disk alone."""
+        return self.kernel or self.pull_out
 
 
 def only(boot_file):
@@ -34,7 +46,7 @@ PATHS = {
     "pxelinux": Path(dhcp=net.pxe_options(), rom="e1000-plain"),
     "uefi-grub": Path(uefi=True, dhcp=net.pxe_options()),
     "uefi-ipxe": Path(uefi=True, dhcp=["--dhcp-match=set:ipxe,175", "--dhcp-boot=tag:!ipxe,snponly.efi", "--dhcp-boot=tag:ipxe,boot.ipxe"]),
-    "uefi-http": Path(uefi=True, dhcp=net.pxe_options() + ["--dhcp-ignore=tag:efi"], rom="http"),
+    "uefi-http": Path(uefi=True, dhcp=net.pxe_options() + ["--dhcp-ignore=tag:efi"], rom="http", image="debian-13"),
     "cd-bios": Path(medium="cd", boot_network=False),
     "cd-uefi": Path(uefi=True, medium="cd", boot_network=False),
     # A BIOS starts from one hard disk only, and the stick has to be that one: it is pulled out before the restart.
@@ -42,12 +54,12 @@ PATHS = {
     "usb-uefi": Path(uefi=True, medium="usb", boot_network=False),
     "kernel": Path(kernel=True, boot_network=False),
     # Installed once like that, and then once more by the system that was installed.
-    "kexec": Path(kernel=True, boot_network=False),
+    "kexec": Path(kernel=True, boot_network=False, image="debian-13"),
 }
 
 
 def install(name, path, work):
-    tree = lab.server_tree(work / "tree")
+    tree = lab.server_tree(work / "tree", path.image)
     tftp = media("pxe", work / "tftp")
     (tree / "boot").mkdir(exist_ok=True)
     (tree / "boot/signet.efi").symlink_to(tftp / "signet.efi")
@@ -81,29 +93,31 @@ def install(name, path, work):
             if path.ends:
                 guest.wait_off(60)
             else:
-                guest.expect(rb"node01 login: ", 240, "the installed system's login prompt, after the machine restarted by itself")
+                await_system(guest, "the installed system's login prompt, after the machine restarted by itself")
         if name == "kexec":
             kexec(network, disk, media("iso", work / "signet.iso"))
         elif path.ends:
             with lab.Guest(lab.qemu_command(disks=[disk], network=None), log(f"path-{name}-disk")) as guest:
-                guest.expect(rb"node01 login: ", 240, "the installed system's login prompt")
+                await_system(guest)
+
+
+def await_system(guest, what="the installed system's login prompt"):
+    guest.expect(rb"node01 login: ", 240, what)
+    print(f"power on to login: {time.monotonic() - guest.started:.1f} s", flush=True)
+    guest.log_in()
+    check_run(guest, "hostname", "the system knows its name", equal="node01", prompt=lab.ROOT_PROMPT)
 
 
 def kexec(network, disk, iso):
     """The running system starts Signet by itself, from a disk with our ISO on it: no firmware has a part in it."""
-    prompt = rb"root@[^\r\n]*# "
     disks = [disk, (iso, "serial=medium")]
     with lab.Guest(network.wrap(lab.qemu_command(disks=disks, network=None, extra=net.card(network.tap(), boot=False))), log("path-kexec-again")) as guest:
-        guest.expect(rb"node01 login: ", 240, "the installed system's login prompt")
-        guest.send("root")
-        guest.expect(rb"assword: ", 30)
-        guest.send("signet")
-        guest.expect(prompt, 60)
+        await_system(guest)
         guest.send(f"mount -o ro /dev/vdb /mnt && kexec --load /mnt/boot/vmlinuz --initrd=/mnt/boot/initrd.img --command-line='{CONSOLE}' && umount /mnt && systemctl kexec || echo not'' started")
         if guest.expect([rb"\d network +\S+ has ", rb"not started"], 240, "Signet's lease") == 1:
             raise lab.LabError(f"kexec does not start: {guest.tail()}")
         await_install(guest, then="reboot")
-        guest.expect(rb"node01 login: ", 240, "the login prompt of the system that was installed anew")
+        await_system(guest, "the login prompt of the system that was installed anew")
 
 
 def main():

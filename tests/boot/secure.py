@@ -4,7 +4,7 @@
 import shutil
 import subprocess
 
-from boottest import SHELL, TOP, await_install, lab, log, net, run
+from boottest import SHELL, TOP, await_install, check_run, lab, log, net, run
 
 GLOBAL, DATABASE = "8be4df61-93ca-11d2-aa0d-00e098032b8c", "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
 OWNER = "5f2d7c1e-0b3a-4d8e-9a61-7c2f4e8b9d10"
@@ -38,9 +38,7 @@ def enrol(work):
     with lab.Guest(command, log("secure-enrol")) as guest:
         guest.expect(SHELL, 120, "the rescue shell")
         for name, guid in (("db", DATABASE), ("KEK", GLOBAL), ("PK", GLOBAL)):
-            text, status = guest.run(f"cat /root/{name} >/sys/firmware/efi/efivars/{name}-{guid}")
-            if status != 0:
-                raise lab.LabError(f"the firmware does not take {name}: {text}")
+            check_run(guest, f"cat /root/{name} >/sys/firmware/efi/efivars/{name}-{guid}", f"the firmware takes {name}")
         guest.send("poweroff -f")
         guest.wait_off(30)
     print("ok: the firmware has our keys and has left setup mode", flush=True)
@@ -59,7 +57,7 @@ def secure(work):
     unsigned, signed = work / "unsigned.efi", work / "signed.efi"
     call(lab.OUT / "signet", "media", "efi", "--out", unsigned, "--console", "tty0", "--console", "ttyS0", "--append", "signet.on-success=poweroff")
     call("sbsign", "--key", key, "--cert", certificate, "--output", signed, unsigned)
-    tree = lab.server_tree(work / "tree")
+    tree = lab.server_tree(work / "tree", "small")
     (tree / "boot").mkdir()
     disk = lab.blank_disk(work / "disk.qcow2", "8G")
     with net.Network(work, tree, dhcp=net.pxe_options() + ["--dhcp-ignore=tag:efi", "--dhcp-host=52:54:00:77:00:01,node01"]) as network:
@@ -71,7 +69,7 @@ def secure(work):
             guest.expect(rb"[Ss]ecure boot enabled", 120, "the kernel to say that Secure Boot is on")
             await_install(guest)
         print("ok: signed by our key, it starts and installs", flush=True)
-    # The demo's image has a GRUB that nobody has signed, so its first start is by a firmware that does not ask.
+    # The image has a GRUB that nobody has signed, so its first start is by a firmware that does not ask.
     (work / "nvram.fd").unlink()
     with lab.Guest(lab.qemu_command(disks=[disk], network=None, extra=net.uefi(work)), log("secure-disk")) as guest:
         guest.expect(rb"node01 login: ", 240, "the installed system's login prompt")

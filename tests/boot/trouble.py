@@ -1,15 +1,13 @@
 #!/usr/bin/python3
 """What a person does at three in the morning: a breakpoint, another try, the rescue shell; and what the server hears of it."""
 
-import pathlib
-import re
 import shlex
 import shutil
 import subprocess
 import sys
 
 import pexpect
-from boottest import SHELL, check, lab, log, net, run
+from boottest import SHELL, check, check_equal, check_match, check_run, lab, log, net, require_match, run
 
 # The ten lines of docs/booting.md, with the directory of this test.
 EVENTS = """
@@ -51,15 +49,14 @@ def breakpoint_and_report(network, work, disk):
             guest.expect(rb"there is no stage `nonsense`", 60, "the remark on a breakpoint that no stage has")
             guest.expect(rb"stopped before partition", 60, "the breakpoint")
             guest.expect(SHELL, 30, "its shell")
-            text, status = guest.run("cat /run/signet/plan.json | head -n 3; signet-agent setting break --quiet")
-            check(status == 0 and "partition,nonsense" in text, "the breakpoint's shell sees plan and settings")
+            check_run(guest, "head -n 3 /run/signet/plan.json && signet-agent setting break --quiet", "the breakpoint's shell sees plan and settings", has="partition,nonsense")
             guest.send("exit")
             guest.expect(rb"installed; next: poweroff", 240, "the install to go on")
             guest.wait_off(60)
         state = work / "state/node01"
-        check(state.exists() and state.read_text() == "disk\n", "the server has heard that the host is done, and flips its boot state")
+        check_equal(state.read_text() if state.exists() else None, "disk\n", "the server has heard that the host is done, and flips its boot state")
         said = (work / "syslog").read_text()
-        check(" node01 signet-agent - - - partition start" in said and "finish done" in said, "the syslog server has the stages")
+        check_match(r"(?s) node01 signet-agent - - - partition start.*finish done", said, "the syslog server has the stages")
     finally:
         for server in servers:
             net.end(server)
@@ -68,12 +65,11 @@ def breakpoint_and_report(network, work, disk):
 def rescue(network, disk):
     with start(network, "rescue", disk, "signet.rescue") as guest:
         guest.expect(SHELL, 60, "the rescue shell")
-        text, status = guest.run("signet-rescue /dev/vda4 cat /etc/hostname")
-        check(status == 0 and "node01" in text.split(), "signet-rescue runs a command in the installed system")
-        text, status = guest.run("echo 'findmnt -n -o TARGET /boot/efi; exit' | signet-rescue")
-        check(status == 0 and "/boot/efi" in text.split() and "/dev/vda4 is unmounted again." in text, "by itself it finds the system, with what its fstab names")
-        check(guest.run("mountpoint -q /target")[1] != 0, "nothing stays mounted")
-        check(guest.run("signet-rescue /dev/vda1")[1] != 0, "a device without a system is refused")
+        check_run(guest, "signet-rescue /dev/vda4 cat /etc/hostname", "signet-rescue runs a command in the installed system", has="node01")
+        found = "echo 'echo found $(mountpoint /boot/efi); exit' | signet-rescue"
+        check_run(guest, found, "by itself it finds the system, with what its fstab names", has=["found /boot/efi is a mount", "/dev/vda4 is unmounted again."])
+        check_run(guest, "mountpoint -q /target", "nothing stays mounted", fails=True)
+        check_run(guest, "signet-rescue /dev/vda1", "a device without a system is refused", fails=True)
 
 
 def ssh_server(network, work, disk):
@@ -98,11 +94,10 @@ def ssh_server(network, work, disk):
         (tools / "dropbear").write_bytes(good)
         guest.send("")
         guest.expect(SHELL, 30)
-        text, status = guest.run("signet-agent sshd 2>&1")
-        said = re.search(r"ssh root@(\S+) gets a shell here; host key (SHA256:\S+)", text.replace("\n", " "))
-        check(status == 0 and said, "a tool with the right SHA-256 is started")
+        text = check_run(guest, "signet-agent sshd", "a tool with the right SHA-256 is started")
+        said = require_match(r"ssh root@(\S+) gets a shell here; host key (SHA256:\S+)", text.replace("\n", " "), "the SSH server's address and key")
         address, fingerprint = said.groups()
-        check(ssh("key", f"root@{address}", "signet-agent setting rescue --quiet; tty").stdout.split()[0] == "1", "its key gets a shell")
+        check_match("^1\n", ssh("key", f"root@{address}", "signet-agent setting rescue --quiet; tty").stdout, "its key gets a shell")
         check(ssh("other", f"root@{address}", "true").returncode != 0, "another key does not")
         # With a terminal, as a person has it.
         person = pexpect.spawn(" ".join(shlex.quote(str(word)) for word in ssh_command("key", "-t", f"root@{address}", "signet-rescue /dev/vda4")), timeout=60)
@@ -112,9 +107,9 @@ def ssh_server(network, work, disk):
         check(True, "the installed system is mended from afar, at a terminal")
         (work / "file").write_text("carried\n")
         ssh("key", "-O", work / "file", f"root@{address}:/tmp/file", program="scp")
-        check("carried" in guest.run("cat /tmp/file")[0].split(), "scp carries a file")
+        check_run(guest, "cat /tmp/file", "scp carries a file", equal="carried")
         known = subprocess.run(["ssh-keygen", "-l", "-f", work / "known"], stdout=subprocess.PIPE, check=True, text=True).stdout
-        check(fingerprint in known, "the console says the fingerprint of its host key")
+        check(fingerprint in known, f"the console says the fingerprint of its host key, {fingerprint}", known)
 
 
 def trusted_keys(network, work, disk):
@@ -142,7 +137,8 @@ def trusted_keys(network, work, disk):
         guest.expect(rb"stopped before partition", 60, "the plan of a signed profile")
         guest.expect(SHELL, 30)
         subprocess.run(["openssl", "dgst", "-sha256", "-sign", key, "-out", f"{keys}.sig", keys], check=True)
-        check("gets a shell here" in guest.run("signet-agent sshd 2>&1")[0].replace("\n", " "), "SSH keys from the server are used once they are signed")
+        text = guest.run("signet-agent sshd")[0].replace("\n", " ")
+        check("gets a shell here" in text, "SSH keys from the server are used once they are signed", text)
     print("ok: with a trusted key nothing unsigned is installed")
 
 
@@ -155,7 +151,7 @@ def retries(network, disk):
 
 
 def trouble(work):
-    tree = lab.server_tree(work / "tree")
+    tree = lab.server_tree(work / "tree", "small")
     disk = lab.blank_disk(work / "disk.qcow2", "8G")
     with net.Network(work, tree, dhcp=["--dhcp-host=52:54:00:77:00:01,node01"]) as network:
         breakpoint_and_report(network, work, disk)
