@@ -352,6 +352,8 @@ def main():
     if not tests:
         sys.exit("tests/run: no test fits these options; --list shows what would run")
     step("unit tests", "cmake", "--build", "--preset", "host")
+    if any(test.has("boot") or test.has("faults") or test.has("integration") for test in tests):
+        step("small image", "qemu/small-image")
     if any(test.has("debian") for test in tests):
         step("Debian image", "qemu/image")
     if arguments.all:
