@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "base/fd.h"
+#include "base/stop.h"
 #include "base/text.h"
 
 namespace signet {
@@ -22,7 +23,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::size_t output_limit = 256 * 1024;
-constexpr auto grace = std::chrono::seconds(2);
+constexpr auto start_limit = std::chrono::seconds(10);  // for fork to exec of a child that nothing else bounds
+constexpr auto stop_grace = std::chrono::seconds(2);
+constexpr auto look_up = std::chrono::seconds(1);  // how long a wait goes without a beat()
 
 std::vector<std::string> make_environment(const Command& command) {
   std::vector<std::string> environment;
@@ -49,10 +52,35 @@ struct StartFailure {
   int err;
 };
 
+// Splits the child: the command goes on, and its parent stays as a guard that ends with the command's status, or ends the whole process group when
+// the writing end of `lifeline` has gone, and with it the process that started all this. Async-signal-safe calls only.
+void guard_group(int lifeline) {
+  const pid_t command = ::fork();
+  if (command == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return;
+  }
+  if (command < 0) ::_exit(127);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::signal(signal, SIG_IGN);
+  // Nothing else of ours stays open here: pipes would not end, devices would be busy.
+  ::dup2(lifeline, 0);
+  ::syscall(SYS_close_range, 1U, ~0U, 0U);
+  const int ended = static_cast<int>(::syscall(SYS_pidfd_open, command, 0));
+  std::array<pollfd, 2> watched = {{{ended, POLLIN, 0}, {0, POLLIN, 0}}};
+  while (::poll(watched.data(), watched.size(), -1) < 0 && errno == EINTR) {
+  }
+  if (!watched[0].revents) ::kill(0, SIGKILL);
+  int status = 0;
+  ::waitpid(command, &status, 0);
+  ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
 // Runs in the child between fork and exec: async-signal-safe calls only.
-[[noreturn]] void become(const Command& command, char* const* arguments, char* const* environment, int input, int output, int failure, bool tied) {
+[[noreturn]] void become(const Command& command, char* const* arguments, char* const* environment, int input, int output, int failure, int lifeline,
+                         bool tied) {
   if (tied) ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (!command.inherit_output) ::setpgid(0, 0);
+  if (lifeline >= 0) guard_group(lifeline);
   ::dup2(input, 0);
   if (!command.inherit_output) {
     ::dup2(output, 1);
@@ -105,8 +133,12 @@ struct Pipe {
   }
 };
 
-// Forks and executes; returns when the child has become the command.
-Result<pid_t> spawn(const Command& command, int input, int output, bool tied) {
+struct Spawned {
+  pid_t pid;
+  Fd failure;  // a StartFailure, or its end once the child has become the command
+};
+
+Result<Spawned> spawn(const Command& command, int input, int output, int lifeline, bool tied) {
   auto argument_strings = command.arguments;
   auto environment_strings = make_environment(command);
   const auto arguments = pointers(argument_strings);
@@ -115,17 +147,21 @@ Result<pid_t> spawn(const Command& command, int input, int output, bool tied) {
 
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("start {}", to_string(command.arguments));
-  if (child == 0) become(command, arguments.data(), environment.data(), input, output, failure.write.get(), tied);
-  failure.write.reset();
+  if (child == 0) become(command, arguments.data(), environment.data(), input, output, failure.write.get(), lifeline, tied);
+  // Of both sides one is late; a signal to the group must find it.
+  if (!command.inherit_output) ::setpgid(child, child);
+  return Spawned{child, std::move(failure.read)};
+}
 
+// What kept the child from becoming the command; nothing if it has. To be read when the descriptor is ready.
+std::optional<Error> start_failure(const Command& command, const Fd& failure) {
   StartFailure why{};
   ssize_t got;
-  do got = ::read(failure.read.get(), &why, sizeof why);
+  do got = ::read(failure.get(), &why, sizeof why);
   while (got < 0 && errno == EINTR);
-  if (got != static_cast<ssize_t>(sizeof why)) return child;
-  ::waitpid(child, nullptr, 0);
+  if (got != static_cast<ssize_t>(sizeof why)) return std::nullopt;
   constexpr std::array<const char*, 3> steps = {"chroot for", "chdir for", "start"};
-  return std::unexpected(Error::from_errno(std::format("{} {}", steps[static_cast<std::size_t>(why.step)], to_string(command.arguments)), why.err));
+  return Error::from_errno(std::format("{} {}", steps[static_cast<std::size_t>(why.step)], to_string(command.arguments)), why.err);
 }
 
 int milliseconds_until(Clock::time_point deadline) {
@@ -151,7 +187,11 @@ Result<Completed> run(const Command& command) {
     input = TRY(Pipe::make());
   else
     input.read = TRY(open_file("/dev/null", O_RDONLY));
-  const pid_t child = TRY(spawn(command, input.read.get(), output.write.get(), true));
+  TRY(check_stop());
+  Pipe lifeline;
+  if (command.end_group) lifeline = TRY(Pipe::make());
+  auto [child, failure] = TRY(spawn(command, input.read.get(), output.write.get(), lifeline.read.get(), true));
+  lifeline.read.reset();
   output.write.reset();
   input.read.reset();
 
@@ -184,13 +224,18 @@ Result<Completed> run(const Command& command) {
     }
   };
 
+  const auto end = [&](int signal) { ::kill(command.inherit_output ? child : -child, signal); };
   auto deadline = command.time_limit ? Clock::now() + *command.time_limit : Clock::time_point::max();
-  const bool limited = command.time_limit.has_value();
+  std::optional<Error> start_error, why_ended;
   int signal_sent = 0;
   for (bool running = true; running;) {
-    std::array<pollfd, 3> watched = {{{exited.get(), POLLIN, 0}, {output.read.get(), POLLIN, 0}, {input.write.get(), POLLOUT, 0}}};
-    const int ready = ::poll(watched.data(), watched.size(), limited ? milliseconds_until(deadline) : -1);
+    // A request to stop is looked at once; then its descriptor stays readable.
+    const int stop = signal_sent == 0 ? stop_event() : -1;
+    std::array<pollfd, 5> watched = {
+        {{exited.get(), POLLIN, 0}, {output.read.get(), POLLIN, 0}, {input.write.get(), POLLOUT, 0}, {failure.get(), POLLIN, 0}, {stop, POLLIN, 0}}};
+    const int ready = ::poll(watched.data(), watched.size(), milliseconds_until(std::min(deadline, Clock::now() + look_up)));
     if (ready < 0 && errno != EINTR) return fail_errno("wait for {}", name);
+    beat();
     if (watched[1].revents && output.read && !drain()) output.read.reset();
     if (watched[2].revents && input.write) {
       // A child that closed its input early is no error of ours: SIGPIPE is ignored for the whole agent.
@@ -198,26 +243,41 @@ Result<Completed> run(const Command& command) {
       if (count > 0) unsent.remove_prefix(static_cast<std::size_t>(count));
       if (unsent.empty() || (count < 0 && errno != EAGAIN && errno != EINTR)) input.write.reset();
     }
-    if (watched[0].revents) running = false;
-    if (running && limited && Clock::now() >= deadline) {
-      signal_sent = signal_sent == 0 ? SIGTERM : SIGKILL;
-      ::kill(command.inherit_output ? child : -child, signal_sent);
-      deadline = Clock::now() + grace;
+    if (watched[3].revents && failure) {
+      start_error = start_failure(command, failure);
+      failure.reset();
     }
+    if (watched[0].revents) running = false;
+    if (!running) break;
+    const auto stopped = signal_sent == 0 ? check_stop() : Result<>();
+    if (stopped && Clock::now() < deadline) continue;
+    if (signal_sent == SIGKILL)
+      return std::unexpected(Error(ErrorKind::io, std::format("{}: still running {} s after SIGKILL", name, command.grace.count()))
+                                 .advise("it waits for a device or a file system that does not answer; look at the kernel's messages (dmesg)"));
+    if (signal_sent == 0 && !stopped) why_ended = stopped.error();
+    if (signal_sent == 0 && stopped) why_ended = Error(ErrorKind::io, std::format("timed out after {} s", command.time_limit->count()));
+    signal_sent = signal_sent == 0 ? SIGTERM : SIGKILL;
+    end(signal_sent);
+    deadline = Clock::now() + command.grace;
   }
   // What the child wrote before it ended is in the pipe now; what its own children write later is not waited for.
   if (output.read) drain();
   lines.flush();
 
+  // Before the child is reaped, so that the group's number is still its own.
+  if ((signal_sent != 0 || command.end_group) && !command.inherit_output) end(SIGKILL);
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (completed.output.size() > output_limit) completed.output.erase(0, completed.output.size() - output_limit);
   completed.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  if (signal_sent != 0) {
+  if (failure && !start_error) start_error = start_failure(command, failure);
+  if (why_ended) {
     const auto said = completed.last_lines();
-    return fail(ErrorKind::io, "{}: stopped after {} s without an end{}{}", name, command.time_limit->count(), said.empty() ? "" : ": ", said);
+    return std::unexpected(
+        Error(why_ended->kind(), std::format("{}: {}{}{}", name, why_ended->message(), said.empty() ? "" : ": ", said)).advise(why_ended->advice()));
   }
+  if (start_error) return std::unexpected(std::move(*start_error));
   return completed;
 }
 
@@ -232,7 +292,15 @@ Result<Completed> run_checked(const Command& command) {
 
 Result<Child> Child::start(const Command& command) {
   const Fd null = TRY(open_file("/dev/null", O_RDWR));
-  return Child(TRY(spawn(command, null.get(), null.get(), false)));
+  auto [pid, failure] = TRY(spawn(command, null.get(), null.get(), -1, false));
+  Child child(pid);
+  pollfd started{failure.get(), POLLIN, 0};
+  const auto deadline = Clock::now() + start_limit;
+  while (::poll(&started, 1, milliseconds_until(deadline)) < 0 && errno == EINTR) {
+  }
+  if (started.revents == 0) return fail(ErrorKind::io, "{}: not started within {} s", to_string(command.arguments), start_limit.count());
+  if (auto error = start_failure(command, failure)) return std::unexpected(std::move(*error));
+  return child;
 }
 
 bool Child::running() {
@@ -244,7 +312,7 @@ void Child::stop() {
   for (const int signal : {SIGTERM, SIGKILL}) {
     if (!running()) return;
     ::kill(pid_, signal);
-    const auto deadline = Clock::now() + grace;
+    const auto deadline = Clock::now() + stop_grace;
     while (running() && Clock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 }

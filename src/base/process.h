@@ -1,4 +1,4 @@
-// Child processes: argument vectors (never a shell), bounded time, captured output.
+// Child processes: argument vectors (never a shell), bounded time, captured output. A request to stop (base/stop.h) ends them.
 #pragma once
 
 #include <chrono>
@@ -14,14 +14,16 @@
 namespace signet {
 
 struct Command {
-  std::vector<std::string> arguments;                       // arguments[0] is looked up in PATH (of the new root, if there is one)
-  std::vector<std::string> environment = {};                // "NAME=value", added to this process's environment or replacing its values
-  bool clear_environment = false;                           // start from an empty environment instead
-  std::string root = {};                                    // chroot(2) there first; empty: no
-  std::string directory = {};                               // chdir(2) there (inside root); empty: "/" with a root, else unchanged
-  std::optional<std::string> input = {};                    // written to its standard input; without it /dev/null
-  std::optional<std::chrono::seconds> time_limit = {};      // then SIGTERM to its process group, 2 s later SIGKILL; an error of kind io
-  bool inherit_output = false;                              // its output goes where ours goes, nothing is captured
+  std::vector<std::string> arguments;                    // arguments[0] is looked up in PATH (of the new root, if there is one)
+  std::vector<std::string> environment = {};             // "NAME=value", added to this process's environment or replacing its values
+  bool clear_environment = false;                        // start from an empty environment instead
+  std::string root = {};                                 // chroot(2) there first; empty: no
+  std::string directory = {};                            // chdir(2) there (inside root); empty: "/" with a root, else unchanged
+  std::optional<std::string> input = {};                 // written to its standard input; without it /dev/null
+  std::optional<std::chrono::seconds> time_limit = {};   // then SIGTERM to its process group, `grace` later SIGKILL; an error of kind io
+  std::chrono::seconds grace = std::chrono::seconds(2);  // and so long after SIGKILL it is given up, as a child of a dead device may never end
+  bool end_group = false;       // SIGKILL to its whole process group when it has ended, and when this process dies of whatever
+  bool inherit_output = false;  // its output goes where ours goes, nothing is captured
   std::function<void(std::string_view line)> on_line = {};  // each line of its output, as it comes
 };
 
@@ -33,7 +35,8 @@ struct Completed {
   std::string last_lines(unsigned count = 3) const;
 };
 
-/// Runs the command to its end. Fails if it could not be started or ran out of time; an exit status is the caller's to judge.
+/// Runs the command to its end. Fails if it could not be started or ran out of time, and after a request to stop, which ends it
+/// as its time limit does; an exit status is the caller's to judge. Every wait is bounded if there is a time limit, and by a request to stop.
 Result<Completed> run(const Command& command);
 
 /// run(), and an error for every status but 0: "mkfs.ext4 /dev/vda2: exit status 1: …last lines…".

@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/stop.h"
+
 namespace signet {
 namespace {
 
 // A thread that finds the queue almost full or empty waits for so much: fewer and larger hand-overs.
 constexpr std::size_t hand_over = 256 * 1024;
+// How long a wait goes on without a look at whether a signal asks to stop.
+constexpr auto look_up = std::chrono::milliseconds(200);
 
 }  // namespace
 
@@ -37,9 +41,15 @@ void ByteQueue::close(std::optional<Error> error) {
   readable_.notify_all();
 }
 
+Result<> ByteQueue::wait_for_bytes(std::unique_lock<std::mutex>& lock) {
+  while (!readable_.wait_for(lock, look_up, [&] { return fill_ > 0 || closed_; })) TRY(check_stop());
+  return check_stop();
+}
+
 Result<std::size_t> ByteQueue::take(std::span<std::byte> buffer) {
   std::unique_lock lock(mutex_);
-  readable_.wait(lock, [&] { return fill_ > 0 || closed_; });
+  TRY(wait_for_bytes(lock));
+  beat();
   if (fill_ == 0) {
     if (error_) return std::unexpected(*error_);
     return 0;
@@ -64,7 +74,7 @@ void ByteQueue::abandon() {
 
 Result<> ByteQueue::wait_for_first() {
   std::unique_lock lock(mutex_);
-  readable_.wait(lock, [&] { return fill_ > 0 || closed_; });
+  TRY(wait_for_bytes(lock));
   if (fill_ == 0 && error_) return std::unexpected(*error_);
   return {};
 }

@@ -22,7 +22,7 @@ class ByteQueue {
   /// No more will come; after what is queued the reader sees the end, or the error.
   void close(std::optional<Error> error = std::nullopt);
 
-  /// At least one byte, 0 at the end, or the producer's error.
+  /// At least one byte, 0 at the end, the producer's error, or that of a request to stop (base/stop.h).
   Result<std::size_t> take(std::span<std::byte> buffer);
   /// The reader goes away; a producer that waits is woken.
   void abandon();
@@ -31,6 +31,8 @@ class ByteQueue {
   Result<> wait_for_first();
 
  private:
+  Result<> wait_for_bytes(std::unique_lock<std::mutex>& lock);
+
   std::mutex mutex_;
   std::condition_variable readable_, writable_;
   std::vector<std::byte> ring_;

@@ -3,9 +3,9 @@
 
 #include <array>
 #include <format>
-#include <thread>
 
 #include "base/size.h"
+#include "base/stop.h"
 #include "fetch/fetch.h"
 #include "fetch/retry.h"
 #include "fetch/stream.h"
@@ -71,7 +71,7 @@ Result<Availability> probe(const Uri& uri, const FetchOptions& options) {
     const auto pause = head.is_passing() ? retry.pause(0) : std::nullopt;
     if (!pause) return std::unexpected(head.error());
     retry.announce(head.error(), 0, *pause);
-    std::this_thread::sleep_for(*pause);
+    TRY(sleep_unless_stopped(*pause));
   }
 }
 

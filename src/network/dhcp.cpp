@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/process.h"
+#include "base/stop.h"
 #include "base/text.h"
 #include "network/links.h"
 #include "network/network.h"
@@ -64,6 +65,7 @@ class Race {
     auto next_news = started_ + seconds(1);
     [[maybe_unused]] const auto loopback = set_link_up("lo");
     for (;;) {
+      TRY(check_stop());
       for (auto& link : TRY(links())) {
         TRY(set_link_up(link.name));
         if (auto lease = TRY(step(link))) {

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/size.h"
+#include "base/stop.h"
 #include "base/text.h"
 #include "base/uri.h"
 
@@ -56,6 +57,7 @@ void Report::add(std::unique_ptr<Sink> sink) {
 }
 
 void Report::emit(Event event) {
+  beat();
   event.time = std::chrono::system_clock::now();
   event.uptime = seconds_since_boot();
   event.stage = stage_;

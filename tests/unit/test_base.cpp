@@ -109,7 +109,7 @@ TEST_CASE("a child's output, status and time are its caller's") {
   CHECK(missing.error().kind() == ErrorKind::not_found);
   const auto slow = run({.arguments = {"sleep", "60"}, .time_limit = std::chrono::seconds(1)});
   REQUIRE_FALSE(slow);
-  CHECK(slow.error().message().contains("stopped after 1 s"));
+  CHECK(slow.error().message().contains("timed out after 1 s"));
   const auto failed = run_checked({.arguments = {"sh", "-c", "echo no space; exit 1"}});
   REQUIRE_FALSE(failed);
   CHECK(failed.error().message().contains("exit status 1: no space"));
