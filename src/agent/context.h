@@ -4,10 +4,12 @@
 // them one by one, and then the state directory (/run/signet) carries the profile and the plan from verb to verb.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "agent/watchdog.h"
 #include "base/result.h"
 #include "fetch/fetch.h"
 #include "fetch/signature.h"
@@ -37,16 +39,20 @@ struct Settings {
   std::optional<std::string> host;    // as signet.host
   std::optional<std::string> trust;   // as signet.trust
   bool quiet = false;                 // no console output but errors
+  bool print_plan = false;            // plan: its text goes to standard output, not to the console
   bool planned = false;               // partition: what `plan` has saved
 
   // What a profile would say, for verbs that a script calls without one.
   std::vector<DiskFlags> disks;
-  std::optional<std::string> source, sha256, hostname, timezone, kernel_args, root_password, boot_loader, boot_order, on_success, on_failure;
+  std::optional<std::string> source, sha256, hostname, timezone, kernel_args, root_password, boot_loader, boot_order, on_success, on_failure,
+      hook_timeout;
   std::vector<std::string> ssh_keys, pre_install, post_install;
   std::optional<std::string> rest;  // configure --settings: a file with [network] and [configure], - for standard input
 
   std::vector<std::string> words;  // setting, tool: its name
   std::string key;                 // sshd
+  std::string status;              // failed
+  std::string deadline;            // install
 
   // format, of one file system without a plan.
   std::string type, path, label, uuid;
@@ -71,7 +77,10 @@ struct Context {
   std::vector<Hook> pre_install, post_install;
   Plan plan;
   bool have_plan = false;
-  bool reporting = false;  // to syslog or a server, as settings say
+  std::uint64_t attempt = 0, retries = 0;  // of `install`: this one's number from 0, and how often it may try again
+  int stopped_by = 0;                      // the signal that asked to stop; SIGALRM when the deadline passed
+  bool reporting = false;                  // to syslog or a server, as settings say
+  std::unique_ptr<Watchdog> watchdog;      // on a node, while it installs
   FetchOptions fetch;
   TrustedKeys trust;  // with any, nothing unsigned is used
 

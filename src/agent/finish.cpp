@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/process.h"
+#include "base/stop.h"
 #include "base/text.h"
 
 namespace signet {
@@ -46,7 +47,7 @@ void beep_until_someone_comes() {
     keys.push_back({console->get(), POLLIN, 0});
     consoles.push_back(std::move(*console));
   }
-  while (!consoles.empty()) {
+  while (!consoles.empty() && !stop_asked()) {
     for (const auto& console : consoles) {
       constexpr unsigned long tone = (125UL << 16) + 1193180 / 880;  // 125 ms of 880 Hz, ioctl_console(2)
       if (::ioctl(console.get(), KDMKTONE, tone) != 0) [[maybe_unused]]
@@ -103,15 +104,22 @@ Result<> act(FinishAction action, Context& context) {
     return {};
   }
   context.report.flush();
+  context.watchdog.reset();
+  // What ends us now is init, or a person who has seen enough.
+  release_stop_signals();
   switch (action) {
     case FinishAction::reboot: return through_init("reboot");
     case FinishAction::poweroff: return through_init("poweroff");
     case FinishAction::halt: return through_init("halt");
     case FinishAction::kexec: return start_loaded_kernel();
-    case FinishAction::beep: beep_until_someone_comes(); return {};
-    case FinishAction::shell: return {};
+    case FinishAction::beep: beep_until_someone_comes(); break;
+    case FinishAction::shell: break;
   }
-  return {};
+  if (context.machine.shells_allowed()) return {};
+  constexpr auto time_to_read = std::chrono::seconds(60);
+  context.report.log("no shell is allowed here (signet.shell): rebooting in {} s", time_to_read.count());
+  std::this_thread::sleep_for(time_to_read);
+  return through_init("reboot");
 }
 
 }  // namespace signet

@@ -6,7 +6,8 @@
 namespace signet {
 
 /// Does it: reboot, poweroff and halt through init, kexec by kexec_file_load(2), beep until someone presses a key, shell by doing nothing (the
-/// start script of the initrd opens one). On a machine that is no node it only says what it would do. Returns if the machine lives on.
+/// start script of the initrd opens one; where none is allowed it reboots after 60 s). On a machine that is no node it only says what it would do.
+/// Returns if the machine lives on.
 Result<> act(FinishAction action, Context& context);
 
 /// What on_success asks for: signet.on-success, else what a host script's `finish` left, else the profile.

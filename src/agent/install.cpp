@@ -9,12 +9,14 @@
 #include <format>
 #include <thread>
 
+#include "agent/failure.h"
 #include "agent/finish.h"
 #include "agent/lookup.h"
 #include "agent/stages.h"
 #include "agent/state.h"
 #include "base/fd.h"
 #include "base/process.h"
+#include "base/stop.h"
 #include "base/text.h"
 
 namespace signet {
@@ -22,7 +24,7 @@ namespace {
 
 // What an earlier attempt left would be taken for this one's.
 void forget_earlier_attempt(const Context& context) {
-  for (const char* name : {"profile.toml", "plan.json", "variables", "timeline", "failure", "finish", "identity"})
+  for (const char* name : {"profile.toml", "plan.json", "variables", "timeline", "failure", "finish", "identity", "on-failure", "stage", "next"})
     ::unlink(context.state_file(name).c_str());
 }
 
@@ -35,6 +37,8 @@ Result<> run_host_script(Context& context) {
   const auto completed = TRY(run({
       .arguments = {"sh", path},
       .environment = std::move(environment),
+      .grace = std::chrono::seconds(30),  // for the verb that runs, which unmounts the target
+      .end_group = true,
       .on_line = [&](std::string_view line) { context.report.log(line); },
   }));
   // What the script has said to its verbs counts from here on, on_failure not least.
@@ -62,13 +66,19 @@ bool breaks_at(const Context& context, std::string_view stage) {
 
 // A breakpoint: a shell on every console, and the install goes on when one of them is left.
 void stop_for_shell(Context& context, std::string_view stage) {
+  if (!context.machine.shells_allowed()) {
+    context.report.log("signet.break: no stop before {}, as no shell is allowed here (signet.shell)", stage);
+    return;
+  }
   context.report.log("stopped before {} (signet.break); leave the shell with `exit` to go on", stage);
+  context.watchdog.reset();
   std::vector<Child> shells;
   for (const auto& console : active_consoles())
     if (auto shell = Child::start({.arguments = {"sh", "-c", "exec setsid -c sh -l <\"$0\" >\"$0\" 2>&1", console}, .inherit_output = true}))
       shells.push_back(std::move(*shell));
   while (!shells.empty() && std::ranges::all_of(shells, [](Child& shell) { return shell.running(); }))
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    if (!sleep_unless_stopped(std::chrono::milliseconds(100))) return;
+  arm_watchdog(context);
 }
 
 // What the stages before `from` would have found or made.
@@ -104,6 +114,7 @@ Result<> run_stages(Context& context) {
       context.report.done(context.script_name);
       return {};
     }
+    if (stage.name == "profile") keep_on_failure(context);
   }
   return {};
 }
@@ -111,15 +122,17 @@ Result<> run_stages(Context& context) {
 // signet.retries=N: so many times more from the start, a little later each time. What is wrong for good fails as fast again.
 Result<> run_with_retries(Context& context) {
   const auto said = context.machine.setting("retries");
-  const auto retries = said ? parse_unsigned(said->value).value_or(0) : 0;
-  for (std::uint64_t attempt = 0;; ++attempt) {
+  context.retries = said ? parse_unsigned(said->value).value_or(0) : 0;
+  for (context.attempt = first_attempt();; ++context.attempt) {
     if (context.settings.from.empty()) forget_earlier_attempt(context);
+    keep_on_failure(context);
     auto ran = run_stages(context);
-    if (ran || attempt >= retries || !on_node()) return ran;
-    const auto pause = std::chrono::seconds(std::min<std::uint64_t>(5 * (attempt + 1), 60));
-    context.report.log("trying again in {} s ({} of {} retries)", pause.count(), attempt + 1, retries);
-    if (auto unmounted = unmount_below(context.settings.root); !unmounted) context.report.log("{}", unmounted.error().message());
-    std::this_thread::sleep_for(pause);
+    note_stop(context);
+    if (ran || context.attempt >= context.retries || !on_node() || context.stopped_by != 0) return ran;
+    const auto pause = std::chrono::seconds(std::min<std::uint64_t>(5 * (context.attempt + 1), 60));
+    context.report.log("trying again in {} s ({} of {} retries)", pause.count(), context.attempt + 1, context.retries);
+    unmount_target(context);
+    TRY(sleep_unless_stopped(pause));
   }
 }
 
@@ -130,22 +143,19 @@ int install(Context& context) {
   context.report.log(timeline_text(load_timeline(context)));
 
   if (!ran) {
-    const auto& error = ran.error();
-    std::string text = error.message() + "\n";
-    if (!error.advice().empty()) text += "What to do: " + error.advice() + "\n";
-    if (auto written = write_file(context.state_file("failure"), report_text(text), 0600); !written)
-      context.report.log("{}", written.error().message());
+    if (context.settings.quiet) print_error(ran.error());
+    clean_up_after_stop(context);
+    write_failure(context, ran.error());
     const auto action = failure_action(context);
-    if (action != FinishAction::shell) {
-      context.report.log("on failure: {}", to_string(action));
-      if (auto unmounted = unmount_below(context.settings.root); !unmounted) context.report.log("{}", unmounted.error().message());
-      if (auto acted = act(action, context); !acted) context.report.failed(acted.error());
-    }
-    return 1;
+    if (action != FinishAction::shell) unmount_target(context);
+    act_on_failure(context, action);
+    return status_after_stop(context, 1);
   }
 
   const auto action = success_action(context);
   context.report.log("installed; next: {}", to_string(action));
+  if (auto noted = write_file(context.state_file("next"), std::string(to_string(action)) + "\n"); !noted)
+    context.report.log("{}", noted.error().message());
   if (auto acted = act(action, context); !acted) {
     context.report.failed(acted.error());
     return 1;

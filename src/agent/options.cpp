@@ -19,7 +19,7 @@ Result<Parsed> parse_options(std::string_view verb, std::span<const Option* cons
   const auto advice = std::format("see `signet-agent {} --help`", verb);
   auto parsed = TRY(parse_arguments(verb, advice, texts_of(options), count, arguments,
                                     [&](std::size_t which, const char* value) { options[which]->set(settings, value); }));
-  if (verb == "setting" || verb == "tool")
+  if (verb == "setting" || verb == "tool" || verb == "systems")
     settings.words = parsed.words;
   else if (!parsed.words.empty())
     return std::unexpected(Error(ErrorKind::usage, std::format("{}: unexpected word {}", verb, printable(parsed.words.front()))).advise(advice));

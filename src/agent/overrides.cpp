@@ -6,9 +6,11 @@
 #include <format>
 
 #include "base/digest.h"
+#include "base/duration.h"
 #include "base/fd.h"
 #include "base/host_name.h"
 #include "base/text.h"
+#include "profile/values.h"
 #include "profile/words.h"
 
 namespace signet {
@@ -98,6 +100,10 @@ Result<> apply_overrides(const Settings& settings, Profile& profile) {
   for (const auto& key : settings.ssh_keys) profile.configure.ssh_keys.push_back(key);
   for (const auto& hook : settings.post_install) profile.hooks.post_install.push_back(TRY(uri_from_flag(hook, "--post-install")));
   for (const auto& hook : settings.pre_install) profile.hooks.pre_install.push_back(TRY(uri_from_flag(hook, "--pre-install")));
+  if (settings.hook_timeout) {
+    TRY_WITHIN(check_timeout(*settings.hook_timeout), "--hook-timeout");
+    profile.hooks.timeout = *parse_duration(*settings.hook_timeout);
+  }
   if (settings.boot_loader) profile.configure.boot_loader = TRY(word(boot_loader_words, *settings.boot_loader, "--boot-loader"));
   if (settings.boot_order) profile.finish.boot_order = TRY(word(boot_order_words, *settings.boot_order, "--boot-order"));
   if (settings.on_success) profile.finish.on_success = TRY(word(action_words, *settings.on_success, "--on-success"));

@@ -2,6 +2,7 @@
 
 #include <format>
 
+#include "base/duration.h"
 #include "base/text.h"
 #include "profile/words.h"
 
@@ -51,6 +52,7 @@ std::string to_script(const Profile& profile, std::string_view name) {
   if (configure.boot_loader != BootLoader::automatic) plan.line().option("boot-loader", word_of(boot_loader_words, configure.boot_loader));
   for (const auto& hook : profile.hooks.pre_install) plan.line().option("pre-install", hook);
   for (const auto& hook : profile.hooks.post_install) plan.line().option("post-install", hook);
+  if (profile.hooks.timeout != HooksRule().timeout) plan.line().option("hook-timeout", format_duration(profile.hooks.timeout));
   if (profile.finish.on_failure != FinishAction::shell) plan.line().option("on-failure", to_string(profile.finish.on_failure));
   script += plan.line().text() + " \"$@\"\n\n";
 

@@ -64,6 +64,15 @@ bool is_running(const std::string& pid_file) {
 
 }  // namespace
 
+Result<> may_log_in(const Context& context, const Setting& said) {
+  if (context.machine.shells_allowed()) return {};
+  const bool packed = said.source == "signet.sshd" || said.source == "local.cfg of the initrd";
+  const bool literal = said.value.starts_with("AAAA") || said.value.starts_with("ssh-") || said.value.starts_with("ecdsa-");
+  if (packed && (literal || !context.trust.empty())) return {};
+  return std::unexpected(Error(ErrorKind::refused, std::format("{}: no SSH server: signet.shell=no allows only packed keys", said.source))
+                             .advise("put the key into the initrd or on its signed command line: signet media … --local-cfg FILE"));
+}
+
 Result<> start_ssh_server(Context& context, const std::string& keys) {
   const auto pid_file = context.state_file("sshd.pid"), host_key = context.state_file("sshd.key");
   if (is_running(pid_file)) return {};

@@ -8,6 +8,7 @@
 #include <format>
 
 #include "agent/events.h"
+#include "agent/failure.h"
 #include "agent/finish.h"
 #include "agent/lookup.h"
 #include "agent/overrides.h"
@@ -16,9 +17,11 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/size.h"
+#include "base/stop.h"
 #include "base/text.h"
 #include "base/uuid.h"
 #include "configure/configure.h"
+#include "configure/target_root.h"
 #include "disk/disk.h"
 #include "filesystem/filesystem.h"
 #include "image/image.h"
@@ -61,32 +64,11 @@ Result<std::string> network_stage(Context& context) {
   return std::format("{} has {}/{}{}", lease.interface, lease.address, lease.prefix, lease.routers.empty() ? "" : " via " + lease.routers.front());
 }
 
-// Where else events go, as settings say: signet.syslog=HOST[:PORT], signet.report (to the server) or signet.report=URL.
-void start_reporting(Context& context) {
-  if (context.reporting) return;
-  context.reporting = true;
-  if (const auto said = context.machine.setting("syslog"); said && !said->value.empty()) {
-    if (auto sink = syslog_sink(said->value, context.report))
-      context.report.add(std::move(*sink));
-    else
-      context.report.log("{}: {}", said->source, sink.error().message());
-  }
-  const auto said = context.machine.setting("report");
-  if (!said || said->value == "0") return;
-  auto uri = said->value.contains("://") ? parse_uri(said->value)
-             : context.identity.server   ? resolve_uri(*context.identity.server, "v1/events")
-                                         : Result<Uri>(fail(ErrorKind::invalid, "no server is known to report to"));
-  if (uri)
-    context.report.add(http_sink(*uri, context.fetch, context.report));
-  else
-    context.report.log("{}: {}", said->source, uri.error().message());
-}
-
 // A node that nobody can log in to is still a node that can be installed.
 void start_ssh(Context& context) {
   const auto said = context.machine.setting("sshd");
   if (!said || said->value == "0") return;
-  auto started = start_ssh_server(context, said->value);
+  auto started = may_log_in(context, *said).and_then([&] { return start_ssh_server(context, said->value); });
   if (!started) context.report.log("no SSH server: {}", started.error().message());
 }
 
@@ -146,6 +128,7 @@ Result<> find_disks(Context& context) {
       return std::ranges::any_of(context.machine.disks, [&](const Disk& disk) { return why_not(rule.match, disk).empty(); });
     };
     if (std::ranges::all_of(context.profile.disks, is_there) || std::chrono::steady_clock::now() >= deadline) return {};
+    TRY(check_stop());
     context.report.progress(0, std::nullopt, "waiting for a disk that the profile means");
     context.devices = device_events();
   }
@@ -188,17 +171,22 @@ Result<std::string> plan_stage(Context& context) {
   context.plan = TRY(make_plan({context.profile, context.machine, image_size, random_uuid}));
   context.have_plan = true;
   TRY(save_plan(context));
-  context.report.log(context.plan.text());
+  if (!context.settings.print_plan) context.report.log(context.plan.text());
   return std::string("everything is possible; nothing has been changed yet");
 }
 
 Result<std::string> pre_install_stage(Context& context) {
   for (const auto& hook : context.pre_install) {
     context.report.log("running {}", hook.name);
-    const auto completed =
-        TRY(run({.arguments = {"sh", "-s"}, .environment = script_environment(context), .input = hook.text, .on_line = [&](std::string_view line) {
-                   context.report.log(line);
-                 }}));
+    const auto completed = TRY_WITHIN(run({
+                                          .arguments = {"sh", "-s"},
+                                          .environment = script_environment(context),
+                                          .input = hook.text,
+                                          .time_limit = context.profile.hooks.timeout,
+                                          .end_group = true,
+                                          .on_line = [&](std::string_view line) { context.report.log(line); },
+                                      }),
+                                      "pre_install hook " + hook.name);
     if (completed.status != 0)
       return fail(ErrorKind::io, "pre_install hook {}: exit status {}: {}", hook.name, completed.status, completed.last_lines());
   }
@@ -278,18 +266,19 @@ Result<std::string> configure_stage(Context& context) {
 Result<std::string> post_install_stage(Context& context) {
   for (const auto& hook : context.post_install) {
     context.report.log("running {} in the target", hook.name);
-    TRY(run_in_target(context.settings.root, hook.name, hook.text, script_environment(context), context.report));
+    TRY(run_in_target(context.settings.root, hook.name, hook.text, script_environment(context), context.profile.hooks.timeout, context.report));
   }
   return std::format("{} hook{}", context.post_install.size(), context.post_install.size() == 1 ? "" : "s");
 }
 
 // The events of the install, kept in the installed system for whoever asks later how it came to be.
 Result<> keep_log(const Context& context) {
-  const auto events = read_file(context.state_file("events.jsonl"), 64 << 20);
-  if (!events) return {};
-  TRY(run_checked({.arguments = {"mkdir", "-p", "/var/log/signet"}, .root = context.settings.root}));
-  TRY(run_checked({.arguments = {"sh", "-c", "umask 077; cat >/var/log/signet/events.jsonl"}, .root = context.settings.root, .input = *events}));
-  return {};
+  const auto events = TRY(read_file(context.state_file("events.jsonl"), 64 << 20));
+  const auto target = TRY(TargetRoot::open(context.settings.root));
+  constexpr const char* kept = "/var/log/signet/events.jsonl";
+  // Whatever the image has there is no log of this install; a FIFO or a device would hold us up.
+  TRY(target.remove(kept));
+  return target.write(kept, events, 0600);
 }
 
 Result<std::string> finish_stage(Context& context) {
@@ -325,6 +314,26 @@ constexpr Stage all_stages[] = {
 
 std::span<const Stage> stages() { return all_stages; }
 
+void start_reporting(Context& context) {
+  if (context.reporting) return;
+  context.reporting = true;
+  if (const auto said = context.machine.setting("syslog"); said && !said->value.empty()) {
+    if (auto sink = syslog_sink(said->value, context.report))
+      context.report.add(std::move(*sink));
+    else
+      context.report.log("{}: {}", said->source, sink.error().message());
+  }
+  const auto said = context.machine.setting("report");
+  if (!said || said->value == "0") return;
+  auto uri = said->value.contains("://") ? parse_uri(said->value)
+             : context.identity.server   ? resolve_uri(*context.identity.server, "v1/events")
+                                         : Result<Uri>(fail(ErrorKind::invalid, "no server is known to report to"));
+  if (uri)
+    context.report.add(http_sink(*uri, context.fetch, context.report));
+  else
+    context.report.log("{}: {}", said->source, uri.error().message());
+}
+
 const Stage* find_stage(std::string_view name) {
   for (const auto& stage : all_stages)
     if (stage.name == name) return &stage;
@@ -333,7 +342,9 @@ const Stage* find_stage(std::string_view name) {
 
 Result<> run_stage(const Stage& stage, Context& context) {
   context.report.start(stage.name);
-  auto summary = stage.run(context);
+  if (auto noted = write_file(context.state_file("stage"), std::string(stage.name) + "\n"); !noted) context.report.log("{}", noted.error().message());
+  auto summary = check_stop().and_then([&] { return stage.run(context); });
+  note_stop(context);
   if (summary)
     context.report.done(*summary);
   else

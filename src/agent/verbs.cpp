@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <format>
 
 #include "agent/context.h"
+#include "agent/failure.h"
 #include "agent/finish.h"
 #include "agent/install.h"
 #include "agent/lookup.h"
@@ -20,9 +22,13 @@
 #include "agent/stages.h"
 #include "agent/state.h"
 #include "agent/tools.h"
+#include "base/duration.h"
 #include "base/fd.h"
 #include "base/size.h"
+#include "base/stop.h"
 #include "base/text.h"
+#include "machine/settings.h"
+#include "machine/systems.h"
 
 namespace signet {
 namespace {
@@ -63,6 +69,7 @@ SIGNET_OPTION(opt_partition, "partition", "K=V,...", "name=root,size=rest,type=l
 SIGNET_OPTION(opt_pre_install, "pre-install", "URI", "a hook for `signet-agent pre-install`; repeatable", settings.pre_install.emplace_back(value));
 SIGNET_OPTION(opt_post_install, "post-install", "URI", "a hook for `signet-agent post-install`; repeatable",
               settings.post_install.emplace_back(value));
+SIGNET_OPTION(opt_hook_timeout, "hook-timeout", "TIME", "longest time for each hook (30min)", settings.hook_timeout = value);
 SIGNET_OPTION(opt_boot_loader, "boot-loader", "NAME", "automatic (default), grub or none", settings.boot_loader = value);
 SIGNET_OPTION(opt_boot_order, "boot-order", "ORDER", "UEFI: disk-first (default) or keep", settings.boot_order = value);
 SIGNET_OPTION(opt_settings, "settings", "FILE", "[network] and [configure] of a profile; - is standard input", settings.rest = value);
@@ -75,6 +82,8 @@ SIGNET_OPTION(opt_root_password, "root-password", "HASH", "root's password as cr
 SIGNET_OPTION(opt_ssh_key, "ssh-key", "KEY", "a public key that may log in as root; repeatable", settings.ssh_keys.emplace_back(value));
 SIGNET_OPTION(opt_on_success, "on-success", "ACTION", "reboot poweroff halt kexec shell beep", settings.on_success = value);
 SIGNET_OPTION(opt_on_failure, "on-failure", "ACTION", "the same, for an install that failed", settings.on_failure = value);
+SIGNET_OPTION(opt_deadline, "deadline", "TIME", "longest time for the whole install, as signet.deadline (12h)", settings.deadline = value);
+SIGNET_OPTION(opt_status, "status", "NUMBER", "the exit status that a shell saw: 128 and the signal", settings.status = value);
 SIGNET_OPTION(opt_key, "key", "KEY", "who may log in, as signet.sshd", settings.key = value);
 SIGNET_OPTION(opt_type, "type", "TYPE", "make one file system without a plan: ext2 ext3 ext4 vfat swap", settings.type = value);
 SIGNET_OPTION(opt_path, "path", "PATH", "  … there, a partition or an image file", settings.path = value);
@@ -84,12 +93,12 @@ SIGNET_OPTION(opt_label, "label", "TEXT", "  … with this label", settings.labe
 SIGNET_OPTION(opt_uuid, "uuid", "UUID", "  … with this UUID (a fresh one)", settings.uuid = value);
 #undef SIGNET_OPTION
 
-constexpr const Option* install_options[] = {&opt_profile, &opt_server, &opt_host,       &opt_target,     &opt_root, &opt_state,
-                                             &opt_from,    &opt_trust,  &opt_on_success, &opt_on_failure, &opt_quiet};
+constexpr const Option* install_options[] = {&opt_profile, &opt_server,   &opt_host,  &opt_target,     &opt_root,       &opt_state,
+                                             &opt_from,    &opt_deadline, &opt_trust, &opt_on_success, &opt_on_failure, &opt_quiet};
 constexpr const Option* find_options[] = {&opt_profile, &opt_server, &opt_host, &opt_trust, &opt_target, &opt_state, &opt_quiet};
 #define SIGNET_PLAN_OPTIONS                                                                                                                     \
   &opt_profile, &opt_target, &opt_id, &opt_disk, &opt_match, &opt_wipe, &opt_table, &opt_partition, &opt_source, &opt_sha256, &opt_boot_loader, \
-      &opt_pre_install, &opt_post_install, &opt_on_failure, &opt_trust, &opt_server, &opt_host, &opt_root, &opt_state, &opt_quiet
+      &opt_pre_install, &opt_post_install, &opt_hook_timeout, &opt_on_failure, &opt_trust, &opt_server, &opt_host, &opt_root, &opt_state, &opt_quiet
 constexpr const Option* plan_options[] = {SIGNET_PLAN_OPTIONS};
 constexpr const Option* partition_options[] = {&opt_planned, SIGNET_PLAN_OPTIONS};
 #undef SIGNET_PLAN_OPTIONS
@@ -102,28 +111,28 @@ constexpr const Option* pull_options[] = {&opt_source, &opt_sha256, &opt_trust, 
 constexpr const Option* configure_options[] = {&opt_settings,    &opt_hostname, &opt_timezone, &opt_ssh_key, &opt_root_password,
                                                &opt_kernel_args, &opt_root,     &opt_state,    &opt_quiet};
 constexpr const Option* finish_options[] = {&opt_on_success, &opt_boot_order, &opt_root, &opt_state, &opt_quiet};
+constexpr const Option* failed_options[] = {&opt_status, &opt_root, &opt_state, &opt_quiet};
 constexpr const Option* network_options[] = {&opt_state, &opt_quiet};
 
 int exit_status(const Error& error) { return error.kind() == ErrorKind::usage ? 2 : 1; }
 
 int complain(const Error& error) {
-  std::fprintf(stderr, "signet-agent: %s\n", report_text(error.message()).c_str());
-  if (!error.advice().empty()) std::fprintf(stderr, "What to do: %s\n", report_text(error.advice()).c_str());
+  print_error(error);
   return exit_status(error);
 }
 
-// Says that a stage failed, for the parent of a script and for the shell that opens then.
+// Says that a stage failed, for the parent of a script and for the shell that opens then. Without a console a person still reads why.
 int note_failure(Context& context, const Error& error) {
-  std::string text = error.message() + "\n";
-  if (!error.advice().empty()) text += "What to do: " + error.advice() + "\n";
-  [[maybe_unused]] const auto written = write_file(context.state_file("failure"), report_text(text), 0600);
-  return exit_status(error);
+  if (context.settings.quiet) complain(error);
+  write_failure(context, error);
+  clean_up_after_stop(context);
+  return status_after_stop(context, exit_status(error));
 }
 
 // The end of a verb that failed. What a stage has reported is not said again.
 int end_with(Context& context, const Error& error) {
   const auto times = context.report.timeline();
-  if (times.empty() || !times.back().failed) complain(error);
+  if (!context.settings.quiet && (times.empty() || !times.back().failed)) complain(error);
   return note_failure(context, error);
 }
 
@@ -132,33 +141,51 @@ int run_one(const char* name, Context& context) {
   return 0;
 }
 
-bool known_machine(Context& context) {
-  auto machine = scan_machine();
-  if (!machine) return false;
-  context.machine = std::move(*machine);
+void known_machine(Context& context) {
+  context.machine = scan_machine();
   if (on_node())
     if (auto local = find_local_config({}, {})) context.machine.local = std::move(*local);
-  return true;
 }
 
-// A breakpoint that no stage has would be passed in silence.
-void check_breakpoints(Context& context) {
-  const auto wanted = context.machine.setting("break");
-  if (!wanted) return;
-  for (const auto part : split(wanted->value, ','))
-    if (!find_stage(trim(part))) context.report.log("{}: there is no stage `{}`", wanted->source, printable(trim(part)));
+// Words of the kernel command line that mean nothing would be passed over in silence.
+void check_settings(Context& context) {
+  for (const auto& mistake : mistakes_in(context.machine.command_line)) context.report.log("{}; it is ignored", mistake);
+}
+
+// signet.deadline or --deadline; 12 h unless said. From then on the whole install is bounded.
+Result<> begin_deadline(const Context& context) {
+  constexpr auto otherwise = std::chrono::hours(12);
+  const auto said = context.machine.setting("deadline");
+  const auto& option = context.settings.deadline;
+  const auto text = !option.empty() ? option : said ? said->value : "";
+  const auto limit = text == "no" ? std::chrono::seconds(0) : parse_duration(text).value_or(otherwise);
+  if (!option.empty() && text != "no" && !parse_duration(text))
+    return fail(ErrorKind::usage, "--deadline: `{}` is not a time such as 90s, 30min or 12h, or no", printable(option));
+  set_deadline(limit);
+  return {};
 }
 
 int verb_install(Context& context) {
   known_machine(context);
-  check_breakpoints(context);
+  if (auto begun = begin_deadline(context); !begun) return complain(begun.error());
+  check_settings(context);
   if (!context.settings.from.empty() && !find_stage(context.settings.from)) {
     std::string names;
     for (const auto& stage : stages()) names.append(names.empty() ? "" : " ").append(stage.name);
     return complain(
         Error(ErrorKind::usage, std::format("--from: there is no stage `{}`", printable(context.settings.from))).advise("the stages are: " + names));
   }
+  arm_watchdog(context);
   return install(context);
+}
+
+// Run by the initrd's start script when the agent was killed.
+int verb_failed(Context& context) {
+  known_machine(context);
+  const auto status = parse_unsigned(context.settings.status);
+  if (!status || *status > 255)
+    return complain(Error(ErrorKind::usage, "failed: --status needs the exit status that the shell saw").advise("such as 137 for SIGKILL"));
+  return clean_up_killed(context, static_cast<int>(*status));
 }
 
 int verb_network(Context& context) {
@@ -188,13 +215,29 @@ int verb_identify(Context& context) {
   return 0;
 }
 
-// What a setting is, for scripts: its value on standard output; status 1 if nobody has said it.
+// What a setting is, for scripts: its value on standard output; status 1 if nobody has said it. Without a name all of them, as lines for a shell.
 int verb_setting(Context& context) {
   known_machine(context);
-  if (context.settings.words.size() != 1) return complain(Error(ErrorKind::usage, "setting: name one, such as server or debug"));
-  const auto found = context.machine.setting(context.settings.words.front());
-  if (!found) return 1;
-  std::printf("%s\n", found->value.empty() ? "1" : found->value.c_str());
+  const auto value = [&](std::string_view name) -> std::optional<std::string> {
+    if (name == "shell") return context.machine.shells_allowed() ? "yes" : "no";
+    const auto found = context.machine.setting(name);
+    if (!found) return std::nullopt;
+    return found->value.empty() ? "1" : found->value;
+  };
+  const auto& words = context.settings.words;
+  if (words.size() > 1) return complain(Error(ErrorKind::usage, "setting: takes one name, such as server or debug"));
+  if (words.empty()) {
+    for (const auto& rule : known_settings())
+      if (const auto said = value(rule.name)) {
+        std::string name(rule.name);
+        std::ranges::replace(name, '-', '_');
+        std::printf("setting_%s=%s\n", name.c_str(), shell_quote(*said).c_str());
+      }
+    return 0;
+  }
+  const auto said = value(words.front());
+  if (!said) return 1;
+  std::printf("%s\n", said->c_str());
   return 0;
 }
 
@@ -210,6 +253,23 @@ Result<> know_host(Context& context) {
   }
   context.identity.server = TRY_WITHIN(parse_uri(server.ends_with('/') ? server : server + "/"), "--server");
   return {};
+}
+
+// For signet-rescue: "DEVICE TYPE OPTIONS" for each file system that may be a system's, and why others are left alone.
+int verb_systems(Context& context) {
+  const auto show = [](const FoundFileSystem& each) { std::printf("%s %s %s\n", each.device.c_str(), each.type.c_str(), each.options.c_str()); };
+  const auto& words = context.settings.words;
+  if (words.size() > 1) return complain(Error(ErrorKind::usage, "systems: takes one device"));
+  if (!words.empty()) {
+    const auto found = look_into(words.front());
+    if (!found) return complain(found.error());
+    show(*found);
+    return 0;
+  }
+  const auto found = find_systems();
+  for (const auto& each : found.systems) show(each);
+  for (const auto& each : found.skipped) std::fprintf(stderr, "signet-agent: %s\n", each.why.c_str());
+  return 0;
 }
 
 int verb_tool(Context& context) {
@@ -228,6 +288,8 @@ int verb_sshd(Context& context) {
   if (auto trusted = load_trust(context); !trusted) return complain(trusted.error());
   const auto said = context.machine.setting("sshd");
   if (context.settings.key.empty() && !said) return complain(Error(ErrorKind::usage, "sshd: --key is missing, and signet.sshd is not set"));
+  if (context.settings.key.empty())
+    if (auto allowed = may_log_in(context, *said); !allowed) return complain(allowed.error());
   if (auto started = start_ssh_server(context, context.settings.key.empty() ? said->value : context.settings.key); !started)
     return complain(started.error());
   return 0;
@@ -269,7 +331,9 @@ Result<> make_the_plan(Context& context) {
 }
 
 int verb_plan(Context& context) {
+  context.settings.print_plan = true;
   if (auto made = make_the_plan(context); !made) return end_with(context, made.error());
+  std::printf("%s\n", context.plan.text().c_str());
   return 0;
 }
 
@@ -384,7 +448,8 @@ constexpr Verb verbs[] = {
     {"install", "run every stage, then the finish action", install_options, verb_install},
     {"network", "bring the links up and get a DHCP lease", network_options, verb_network},
     {"identify", "say which host this is and how it knows: every source that was asked, and which won", find_options, verb_identify},
-    {"setting", "print a setting of the kernel command line or local.cfg: signet-agent setting NAME", network_options, verb_setting},
+    {"setting", "print a setting of the kernel command line or local.cfg: signet-agent setting [NAME]", network_options, verb_setting},
+    {"systems", "print the file systems that may hold an installed system: signet-agent systems [DEVICE]", network_options, verb_systems},
     {"tool", "provide a tool that is not in the initrd, and print its path: signet-agent tool NAME", tool_options, verb_tool},
     {"sshd", "start an SSH server for a key", sshd_options, verb_sshd},
     {"profile", "fetch and check the host's profile; print it with everything it extends", find_options, verb_profile},
@@ -398,6 +463,7 @@ constexpr Verb verbs[] = {
     {"configure", "make the image this host's own system", configure_options, verb_resumed<configure_name>},
     {"post-install", "run the post_install hooks inside the target", hook_options, verb_post_install},
     {"finish", "install the boot loader, unmount, mark the disks complete, act", finish_options, verb_finish},
+    {"failed", "clean up after an `install` that was killed: report it, unmount the target, do on_failure", failed_options, verb_failed},
 };
 
 void print_help() {
@@ -425,6 +491,7 @@ int run_verb(const Verb& verb, int argc, char** argv) {
     return complain(std::move(made).error().advise("name another directory with --state"));
   if (auto sink = json_lines_sink(context.state_file("events.jsonl"), context.report)) context.report.add(std::move(*sink));
   if (!context.settings.quiet) context.report.add(console_sink(on_node() ? active_consoles() : std::vector<std::string>()));
+  catch_stop_signals();
   return verb.run(context);
 }
 

@@ -97,7 +97,7 @@ Result<> run_tool(const TargetRoot& target, const std::vector<std::string>& argu
 }
 
 Result<> run_in_target(const std::string& root, const std::string& name, const std::string& script, const std::vector<std::string>& environment,
-                       Report& report) {
+                       std::chrono::seconds timeout, Report& report) {
   const auto mounts = TRY(ChrootMounts::mount(root));
   auto variables = environment;
   variables.insert(variables.begin(), {target_path, "HOME=/root", "TERM=linux"});
@@ -108,6 +108,8 @@ Result<> run_in_target(const std::string& root, const std::string& name, const s
                                         .clear_environment = true,
                                         .root = root,
                                         .input = script,
+                                        .time_limit = timeout,
+                                        .end_group = true,
                                         .on_line = [&](std::string_view line) { report.log(line); },
                                     }),
                                     "hook " + name);

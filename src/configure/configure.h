@@ -48,9 +48,9 @@ class ChrootMounts {
   std::vector<std::string> mounted_;
 };
 
-/// Runs a script's text inside the target with its own /bin/sh (a post_install hook); its output goes to the report line by line. It sees
-/// `environment` and a PATH, HOME and TERM of its own, nothing else of ours.
+/// Runs a script's text inside the target with its own /bin/sh (a post_install hook); its output goes to the report line by line.
+/// After `timeout` it is ended with all that it has started. It sees `environment` and a PATH, HOME and TERM of its own, nothing else of ours.
 Result<> run_in_target(const std::string& root, const std::string& name, const std::string& script, const std::vector<std::string>& environment,
-                       Report& report);
+                       std::chrono::seconds timeout, Report& report);
 
 }  // namespace signet

@@ -14,15 +14,13 @@
 #include "base/host_name.h"
 #include "base/text.h"
 #include "base/toml.h"
+#include "machine/settings.h"
 #include "machine/sysfs.h"
 
 namespace signet {
 namespace {
 
 constexpr std::size_t largest_config = 1 << 20;
-
-constexpr std::string_view settings[] = {"server", "profile", "host",   "iface",   "trust",   "break",  "debug",   "on-success", "on-failure",
-                                         "sshd",   "report",  "rescue", "network", "console", "syslog", "retries", "medium"};
 
 std::optional<std::string> text_of(const toml::node& node) {
   if (const auto text = node.value_exact<std::string>()) return text;
@@ -71,8 +69,6 @@ Result<std::optional<std::string>> read_from(const std::string& device, std::str
 
 }  // namespace
 
-std::span<const std::string_view> known_settings() { return settings; }
-
 Result<LocalConfig> parse_local_config(std::string_view text, std::string source) {
   LocalConfig config;
   config.source = std::move(source);
@@ -90,11 +86,15 @@ Result<LocalConfig> parse_local_config(std::string_view text, std::string source
     };
     auto name = std::string(key.str());
     std::ranges::replace(name, '_', '-');
-    if (std::ranges::find(settings, name) == std::end(settings)) {
-      const auto near = nearest(name, settings);
+    const auto* rule = find_setting(name);
+    if (!rule) {
+      std::vector<std::string_view> names;
+      for (const auto& each : known_settings()) names.push_back(each.name);
+      const auto near = nearest(name, names);
       complain(std::format("unknown key `{}`{}", printable(name), near ? "; did you mean `" + *near + "`?" : ""));
     } else if (auto value = text_of(node)) {
       if (const auto host = HostName::parse(*value); name == "host" && !host) complain(std::format("host: {}", host.error().message()));
+      if (const auto mistake = mistake_in(*rule, *value)) complain(std::format("`{}`: {}", name, *mistake));
       config.values[name] = std::move(*value);
     } else {
       complain(std::format("`{}` must be a text, a number, true or false, or a list of texts", name));

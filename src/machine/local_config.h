@@ -8,7 +8,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,11 +20,8 @@ struct LocalConfig {
   std::string source;                         // "local.cfg on /dev/sda3"
 };
 
-/// Every mistake in one Error of kind invalid, with line and column; an unknown key with the nearest known one.
+/// Every mistake in one Error of kind invalid, with line and column; an unknown key with the nearest known one (machine/settings.h).
 Result<LocalConfig> parse_local_config(std::string_view text, std::string source);
-
-/// The kernel parameters that are settings: server, profile, host, …
-std::span<const std::string_view> known_settings();
 
 /// The label of the file system on a block device, as libblkid reads it; empty if there is none.
 std::string label_of(const std::string& device);

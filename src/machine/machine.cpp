@@ -44,9 +44,23 @@ bool Machine::flag(std::string_view name) const {
   return found && (found->value.empty() || found->value == "1" || found->value == "yes" || found->value == "on" || found->value == "true");
 }
 
-Result<Machine> scan_machine() {
+bool Machine::shells_allowed() const {
+  const auto is_yes = [](std::string_view value) { return value.empty() || value == "1" || value == "yes" || value == "on" || value == "true"; };
+  if (const auto said = command_line.signet("shell")) return is_yes(*said);
+  if (locked_down) return false;
+  const auto said = setting("shell");
+  return !said || is_yes(said->value);
+}
+
+bool read_lockdown(const std::string& sys) {
+  // "none [integrity] confidentiality"; the kernel's word for the state in force is in brackets.
+  const auto text = sysfs::text(sys + "/kernel/security/lockdown");
+  return text.contains("[integrity]") || text.contains("[confidentiality]");
+}
+
+Machine scan_machine() {
   Machine machine;
-  machine.disks = TRY(scan_disks());
+  machine.locked_down = read_lockdown();
   machine.links = scan_links();
   machine.smbios = read_smbios();
   machine.command_line = read_kernel_command_line();

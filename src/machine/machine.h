@@ -73,6 +73,8 @@ class KernelCommandLine {
   /// True for signet.NAME, signet.NAME=1, yes, on, true.
   bool signet_flag(std::string_view name) const;
   const std::string& text() const { return text_; }
+  /// Every NAME=VALUE, in order.
+  const std::vector<std::pair<std::string, std::string>>& words() const { return words_; }
 
  private:
   std::string text_;
@@ -93,11 +95,15 @@ struct Machine {
   std::optional<LocalConfig> local;
   std::uint64_t memory = 0;  // bytes
   bool efi = false;          // booted by UEFI firmware
+  bool locked_down = false;  // the kernel's lockdown says integrity or confidentiality (kernel_lockdown(7))
 
   /// signet.NAME of the kernel command line, else NAME of local.cfg. `network` is the kernel's own ip=.
   std::optional<Setting> setting(std::string_view name) const;
   /// True for a setting that is there and empty, 1, yes, on or true.
   bool flag(std::string_view name) const;
+  /// False where nobody may get a shell without a log-in: signet.shell says so, or local.cfg, or the kernel is locked down and signet.shell does not
+  /// say yes. On a locked kernel only the command line, which is signed with it, can allow one. A value that is not a yes means no.
+  bool shells_allowed() const;
 };
 
 /// Whole disks that an installer may consider: no partitions, loops (unless with_loops), ram, zram, CD, floppies, md or dm, and not Signet's own boot
@@ -124,7 +130,9 @@ std::vector<Link> scan_links(const std::string& sys = "/sys");
 Smbios read_smbios(const std::string& sys = "/sys");
 KernelCommandLine read_kernel_command_line(const std::string& proc = "/proc");
 
-/// All of the above.
-Result<Machine> scan_machine();
+bool read_lockdown(const std::string& sys = "/sys");
+
+/// All of the above but the disks, whose reading may take long.
+Machine scan_machine();
 
 }  // namespace signet

@@ -4,6 +4,7 @@
 // The format is DESIGN.md's "Profile (TOML)"; schema 1.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -131,8 +132,9 @@ struct ConfigureRule {
 };
 
 struct HooksRule {
-  std::vector<std::string> pre_install;   // absolute URIs, run by the node's shell before the disks are touched
-  std::vector<std::string> post_install;  // absolute URIs, run inside the target by its own shell
+  std::vector<std::string> pre_install;                     // absolute URIs, run by the node's shell before the disks are touched
+  std::vector<std::string> post_install;                    // absolute URIs, run inside the target by its own shell
+  std::chrono::seconds timeout = std::chrono::minutes(30);  // for each hook; then it is ended, and the install fails
 };
 
 enum class FinishAction { reboot, poweroff, halt, kexec, shell, beep };

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/digest.h"
+#include "base/duration.h"
 #include "base/host_name.h"
 #include "base/text.h"
 #include "profile/values.h"
@@ -131,8 +132,12 @@ UserRule Reader::read_user(const toml::table& table) {
 }
 
 HooksRule Reader::read_hooks(const toml::table& table) {
-  Section section(table, "hooks", {"pre_install", "post_install"}, diagnostics_);
-  return {read_references(section, "pre_install"), read_references(section, "post_install")};
+  Section section(table, "hooks", {"pre_install", "post_install", "timeout"}, diagnostics_);
+  HooksRule rule;
+  rule.pre_install = read_references(section, "pre_install");
+  rule.post_install = read_references(section, "post_install");
+  if (const auto text = section.checked("timeout", check_timeout)) rule.timeout = *parse_duration(*text);
+  return rule;
 }
 
 FinishRule Reader::read_finish(const toml::table& table) {

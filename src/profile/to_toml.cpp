@@ -1,5 +1,6 @@
 #include <format>
 
+#include "base/duration.h"
 #include "base/size.h"
 #include "profile/profile.h"
 #include "profile/values.h"
@@ -129,6 +130,7 @@ std::string to_toml(const Profile& profile) {
   Block hooks("[hooks]");
   hooks.texts("pre_install", profile.hooks.pre_install);
   hooks.texts("post_install", profile.hooks.post_install);
+  if (profile.hooks.timeout != HooksRule().timeout) hooks.add("timeout", quoted(format_duration(profile.hooks.timeout)));
   text += hooks.str();
   Block finish("[finish]");
   finish.add("on_success", quoted(to_string(profile.finish.on_success)));

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/digest.h"
+#include "base/duration.h"
 #include "base/host_name.h"
 #include "base/size.h"
 #include "base/text.h"
@@ -179,6 +180,12 @@ Result<> check_user_name(std::string_view text) {
 Result<> check_password_hash(std::string_view text) {
   if (!text.starts_with('$') || text.contains(':') || text.size() > 384 || !check_line(text))
     return fail(ErrorKind::invalid, "the password must be a hash as crypt(5) has it (`openssl passwd -6`), not the password itself");
+  return {};
+}
+
+Result<> check_timeout(std::string_view text) {
+  const auto time = parse_duration(text);
+  if (!time || time->count() == 0) return fail(ErrorKind::invalid, "`{}` is not a time such as 90s, 30min or 2h", printable(text));
   return {};
 }
 

@@ -27,6 +27,8 @@ Result<> check_address_with_prefix(std::string_view text);
 Result<> check_mac(std::string_view text);
 Result<> check_user_name(std::string_view text);      // useradd(8)
 Result<> check_password_hash(std::string_view text);  // crypt(5)
+/// A time of base/duration.h, and not zero.
+Result<> check_timeout(std::string_view text);
 Result<> check_ssh_key(std::string_view text);        // a line of authorized_keys, sshd(8)
 Result<> check_shell(std::string_view text);          // a path that fits into passwd(5)
 Result<> check_locale(std::string_view text);         // locale(7): language_TERRITORY.codeset@modifier

@@ -46,7 +46,7 @@ def breakpoint_and_report(network, work, disk):
     try:
         options = f"signet.break=partition,nonsense signet.report=http://{net.ADDRESS}:8080/ signet.syslog={net.ADDRESS}:5514 signet.on-success=poweroff"
         with start(network, "break", disk, options) as guest:
-            guest.expect(rb"there is no stage `nonsense`", 60, "the remark on a breakpoint that no stage has")
+            guest.expect(rb"signet.break: `nonsense` is not one of", 60, "the remark on a breakpoint that no stage has")
             guest.expect(rb"stopped before partition", 60, "the breakpoint")
             guest.expect(SHELL, 30, "its shell")
             check_run(guest, "head -n 3 /run/signet/plan.json && signet-agent setting break --quiet", "the breakpoint's shell sees plan and settings", has="partition,nonsense")

@@ -45,6 +45,7 @@ name = "ops"
 sudo = true
 [hooks]
 post_install = ["../scripts/last.sh"]
+timeout = "45min"
 [finish]
 on_success = "poweroff"
 )";
@@ -168,6 +169,7 @@ TEST_CASE("a profile survives being written and read again") {
   CHECK(again->disks.front().match.text() == profile.disks.front().match.text());
   CHECK(again->network.interfaces.front().addresses == profile.network.interfaces.front().addresses);
   CHECK(again->hooks.post_install == profile.hooks.post_install);
+  CHECK(again->hooks.timeout == std::chrono::minutes(45));
   CHECK(again->finish.on_success == profile.finish.on_success);
   CHECK(parse_profile(to_toml(Profile{}), here, no_file, Completeness::partial));
 }
