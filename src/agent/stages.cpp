@@ -245,6 +245,7 @@ Result<std::string> pull_stage(Context& context) {
   });
   if (!sha256.empty()) source = verify_sha256(std::move(source), sha256, uri.display());
   const auto tree = TRY(write_tree(std::move(source), context.settings.root));
+  if (!tree.filtered) context.report.log("this kernel has no seccomp: the decoder ran without a filter of system calls");
   return std::format("{} members, {} written from {}{}", tree.members, format_size(tree.bytes), format_size(pulled),
                      sha256.empty() ? "" : ", SHA-256 is right");
 }

@@ -27,6 +27,8 @@
 #include "base/size.h"
 #include "base/stop.h"
 #include "base/text.h"
+#include "configure/inside.h"
+#include "image/decoder.h"
 #include "machine/settings.h"
 #include "machine/systems.h"
 
@@ -500,6 +502,9 @@ int run_verb(const Verb& verb, int argc, char** argv) {
 bool on_node() { return ::access("/etc/signet/release", F_OK) == 0; }
 
 int run_agent(int argc, char** argv) {
+  // The agent's own children, by verbs that are not for people.
+  if (argc > 1 && argv[1] == decoder_verb) return run_decoder(argc - 1, argv + 1);
+  if (argc > 1 && argv[1] == inside_verb) return run_inside(argc - 1, argv + 1);
   ::signal(SIGPIPE, SIG_IGN);
   if (argc < 2 || std::string_view(argv[1]) == "--help" || std::string_view(argv[1]) == "-h" || std::string_view(argv[1]) == "help") {
     print_help();

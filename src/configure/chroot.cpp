@@ -1,7 +1,6 @@
-// The kernel's file systems in the target, and programs that run there.
+// Programs that run in the target.
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,27 +11,17 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "configure/configure.h"
+#include "configure/inside.h"
 #include "configure/steps.h"
 #include "configure/target_root.h"
 
 namespace signet {
 namespace {
 
-struct KernelMount {
-  const char* place;
-  const char* type;
-  unsigned long flags;
-  const char* data;
-};
-constexpr KernelMount kernel_mounts[] = {
-    {"/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, ""},
-    {"/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, ""},
-    {"/dev", "devtmpfs", MS_NOSUID, "mode=755"},
-    {"/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620"},
-    {"/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755"},
-};
+constexpr const char* mount_places[] = {"/proc", "/sys", "/dev", "/run"};
 
-// Processes whose root directory is the target: what a maintainer's tool left running would keep the target busy.
+// Processes whose root directory is the target: what a maintainer's tool left running, on a kernel without process namespaces, would keep the target
+// busy.
 std::vector<pid_t> processes_in(const struct stat& root) {
   std::vector<pid_t> found;
   const auto proc = TargetRoot::open("/proc");
@@ -63,37 +52,49 @@ void end_processes(const std::string& root) {
 }  // namespace
 
 Result<ChrootMounts> ChrootMounts::mount(const std::string& root) {
-  ChrootMounts mounts;
   const auto target = TRY(TargetRoot::open(root));
-  for (const auto& each : kernel_mounts) {
-    TRY(target.make_directories(each.place));
+  for (const auto* place : mount_places) {
+    TRY(target.make_directories(place));
     // The last step must not be a link: mount(2) would follow it out of the target.
-    if (const auto status = target.status(each.place); !status || !S_ISDIR(status->st_mode))
-      return fail(ErrorKind::invalid, "{} in the image is not a directory", each.place);
-    const auto place = root + each.place;
-    if (::mount(each.type, place.c_str(), each.type, each.flags, each.data) != 0) return fail_errno("mount {} on {}", each.type, place);
-    mounts.mounted_.push_back(place);
+    if (const auto status = target.status(place); !status || !S_ISDIR(status->st_mode))
+      return fail(ErrorKind::invalid, "{} in the image is not a directory", place);
   }
+  ChrootMounts mounts;
   mounts.root_ = root;
   return mounts;
 }
 
 ChrootMounts::~ChrootMounts() {
   if (!root_.empty()) end_processes(root_);
-  for (auto place = mounted_.rbegin(); place != mounted_.rend(); ++place) ::umount2(place->c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
 }
+
+namespace {
+
+// The program by way of this one's hidden verb.
+std::vector<std::string> inside(const std::string& root, const std::vector<std::string>& program) {
+  std::vector<std::string> arguments = {"/proc/self/exe", std::string(inside_verb), root};
+  const auto words = device_words(root);
+  arguments.insert(arguments.end(), words.begin(), words.end());
+  arguments.emplace_back("--");
+  arguments.insert(arguments.end(), program.begin(), program.end());
+  return arguments;
+}
+
+}  // namespace
 
 Result<> run_tool(const TargetRoot& target, const std::vector<std::string>& arguments, const std::vector<std::string>& variables,
                   const std::function<void(std::string_view)>& on_line) {
   auto environment = variables;
   environment.insert(environment.begin(), {target_path, "HOME=/root", "LC_ALL=C", "TERM=linux"});
-  TRY(run_checked({.arguments = arguments,
-                   .environment = environment,
-                   .clear_environment = true,
-                   .root = target.path(),
-                   .time_limit = std::chrono::minutes(10),
-                   .on_line = on_line}));
-  return {};
+  const auto completed = TRY_WITHIN(run({.arguments = inside(target.path(), arguments),
+                                         .environment = environment,
+                                         .clear_environment = true,
+                                         .time_limit = std::chrono::minutes(10),
+                                         .on_line = on_line}),
+                                    to_string(arguments));
+  if (completed.status == 0) return {};
+  const auto said = completed.last_lines();
+  return fail(ErrorKind::io, "{}: exit status {}{}{}", to_string(arguments), completed.status, said.empty() ? "" : ": ", said);
 }
 
 Result<> run_in_target(const std::string& root, const std::string& name, const std::string& script, const std::vector<std::string>& environment,
@@ -103,10 +104,9 @@ Result<> run_in_target(const std::string& root, const std::string& name, const s
   variables.insert(variables.begin(), {target_path, "HOME=/root", "TERM=linux"});
   // The script goes to /bin/sh's standard input; a file of the target would have to be put away again.
   const auto completed = TRY_WITHIN(run({
-                                        .arguments = {"/bin/sh", "-s"},
+                                        .arguments = inside(root, {"/bin/sh", "-s"}),
                                         .environment = variables,
                                         .clear_environment = true,
-                                        .root = root,
                                         .input = script,
                                         .time_limit = timeout,
                                         .end_group = true,

@@ -1,10 +1,12 @@
 // configure/: from inside the target, make the copied image this host's own system.
 //
 // Files are read and written with openat2(2) RESOLVE_IN_ROOT, so a symbolic link in the image never leads out of it; tools of the image run in a
-// chroot with /dev /proc /sys /run mounted. Which file or tool is used is decided by footprints: what the image has, not what it is called.
+// chroot, in mount and process namespaces of their own, with /proc /sys /run and a /dev of the planned disks. Which file or tool is used is decided
+// by footprints: what the image has, not what it is called.
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "network/network.h"
@@ -34,18 +36,19 @@ Result<> install_boot_loader(const ConfigureInputs& inputs, Report& report);
 /// menu shows is NAME of the image's os-release(5).
 Result<> set_boot_entry(const ConfigureInputs& inputs, Report& report, const std::string& variables = "/sys/firmware/efi/efivars");
 
-/// /dev /proc /sys /run of the target for as long as it lives. When it goes, processes whose root is the target are ended: none may keep it busy.
+/// Programs of the target may run as long as it lives; it makes the directories that their /proc /sys /dev /run are mounted on. Each program has
+/// mounts and processes of its own, which end with it (configure/inside.h). On a kernel without process namespaces, processes whose root is the
+/// target are ended when this object goes: none may keep it busy.
 class ChrootMounts {
  public:
   static Result<ChrootMounts> mount(const std::string& root);
-  ChrootMounts(ChrootMounts&&) noexcept = default;
+  ChrootMounts(ChrootMounts&& other) noexcept : root_(std::exchange(other.root_, {})) {}
   ChrootMounts(const ChrootMounts&) = delete;
   ~ChrootMounts();
 
  private:
   ChrootMounts() = default;
   std::string root_;
-  std::vector<std::string> mounted_;
 };
 
 /// Runs a script's text inside the target with its own /bin/sh (a post_install hook); its output goes to the report line by line.

@@ -1,6 +1,5 @@
 // GRUB for BIOS and UEFI, by the image's own tools.
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <format>
@@ -11,48 +10,6 @@
 
 namespace signet {
 namespace {
-
-// Of a mounted directory's file system: "vda3", "loop0". Empty if it lies on no block device.
-std::string device_name(const std::string& directory) {
-  struct stat status{};
-  char link[PATH_MAX];
-  if (::stat(directory.c_str(), &status) != 0) return {};
-  const auto entry = std::format("/sys/dev/block/{}:{}", major(status.st_dev), minor(status.st_dev));
-  const ssize_t length = ::readlink(entry.c_str(), link, sizeof link);
-  const std::string_view path(link, length > 0 ? static_cast<std::size_t>(length) : 0);
-  return std::string(path.substr(path.rfind('/') + 1));
-}
-
-// Links that udev would make, for as long as this object lives: without /dev/disk/by-uuid, grub-mkconfig writes root=/dev/sda2 instead of a UUID, and
-// no udev runs where nodes are installed.
-class UuidLinks {
- public:
-  explicit UuidLinks(const TargetRoot& target) : target_(target) {}
-  UuidLinks(const UuidLinks&) = delete;
-  ~UuidLinks() {
-    for (const auto& path : made_) [[maybe_unused]]
-      const auto removed = target_.remove(path);
-  }
-  Result<> make(const Plan& plan) {
-    for (const char* directory : {"/dev/disk", "/dev/disk/by-uuid"}) {
-      if (target_.exists(directory)) continue;
-      TRY(target_.make_directories(directory));
-      made_directories_.emplace_back(directory);
-    }
-    for (const auto* partition : plan.mounts()) {
-      const auto path = "/dev/disk/by-uuid/" + partition->uuid;
-      const auto name = device_name(target_.path() + (partition->mount == "/" ? "" : partition->mount));
-      if (name.empty() || target_.status(path)) continue;
-      TRY(target_.link(path, "../../" + name));
-      made_.push_back(path);
-    }
-    return {};
-  }
-
- private:
-  const TargetRoot& target_;
-  std::vector<std::string> made_, made_directories_;
-};
 
 // The block device that is the boot disk: a disk itself, or for an image file the loop device (loop(4)) by which its partitions are mounted.
 Result<std::string> boot_device(const std::string& disk) {
@@ -132,8 +89,6 @@ Result<> install_boot_loader(const ConfigureInputs& inputs, Report& report) {
   if (inputs.plan.firmware == Firmware::efi && !inputs.plan.esp()) return fail(ErrorKind::invalid, "the plan has no EFI system partition");
   const auto device = TRY(boot_device(inputs.plan.boot_disk));
   const auto mounts = TRY(ChrootMounts::mount(inputs.root));
-  UuidLinks links(target);
-  TRY(links.make(inputs.plan));
   report.log("writing {}/grub.cfg", directory);
   // os-prober would look for systems on every disk; this machine gets the one that it was given.
   TRY_WITHIN(run_tool(target, {make_config, "-o", directory + "/grub.cfg"}, {"GRUB_DISABLE_OS_PROBER=true"}), "GRUB");

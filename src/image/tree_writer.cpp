@@ -1,7 +1,5 @@
 #include "image/tree_writer.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
@@ -15,12 +13,11 @@
 #include <format>
 
 #include "base/text.h"
-#include "image/acl.h"
 
 namespace signet {
 namespace {
 
-constexpr unsigned permission_bits = 07777, set_id_bits = 07000;
+constexpr std::size_t most_steps = 256, longest_name = 255;
 
 // Owners and attributes do not exist on FAT; an image whose /boot/efi lands there is no error.
 bool has_no_owners(int fd) {
@@ -41,41 +38,20 @@ std::array<timespec, 2> times(long seconds, long nanoseconds) {
 
 Result<Path> member_components(std::string_view path) {
   if (path.empty()) return fail(ErrorKind::invalid, "a member of the image has no name");
+  if (path.size() > limit::path) return fail(ErrorKind::invalid, "a path of the image has {} bytes; {} is the limit", path.size(), limit::path);
   if (path.starts_with('/'))
     return fail(ErrorKind::invalid, "member `{}` of the image has an absolute name, which could lead out of the target", printable(path));
   Path components;
   for (const auto part : split(path, '/')) {
     if (part.empty() || part == ".") continue;
-    if (part == "..") return fail(ErrorKind::invalid, "member `{}` of the image leads out of the target (`..`)", printable(path));
-    if (part.size() > 255)
-      return fail(ErrorKind::invalid, "member `{}` of the image has a name of {} bytes; 255 is the limit", printable(path), part.size());
+    if (part == "..") return fail(ErrorKind::invalid, "member `{}` of the image would escape the target (`..`)", printable(path));
+    if (part.size() > longest_name)
+      return fail(ErrorKind::invalid, "member `{}` of the image has a name of {} bytes; {} is the limit", printable(path), part.size(), longest_name);
+    if (components.size() == most_steps)
+      return fail(ErrorKind::invalid, "member `{}…` of the image is more than {} directories deep", printable(path.substr(0, 100)), most_steps);
     components.emplace_back(part);
   }
   return components;
-}
-
-Result<TreeWriter::Metadata> TreeWriter::metadata_of(archive_entry* entry) {
-  Metadata metadata;
-  metadata.mode = archive_entry_mode(entry) & permission_bits;
-  // 2^32 - 1 tells chown(2) to change nothing.
-  const auto uid = archive_entry_uid(entry), gid = archive_entry_gid(entry);
-  for (const auto id : {uid, gid})
-    if (id < 0 || id >= UINT32_MAX) return fail(ErrorKind::invalid, "its owner {}:{} is none that Linux has", uid, gid);
-  metadata.uid = static_cast<unsigned>(uid);
-  metadata.gid = static_cast<unsigned>(gid);
-  metadata.seconds = archive_entry_mtime(entry);
-  metadata.nanoseconds = archive_entry_mtime_nsec(entry);
-  archive_entry_xattr_reset(entry);
-  const char* name = nullptr;
-  const void* value = nullptr;
-  std::size_t size = 0;
-  while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
-    const auto* bytes = static_cast<const std::byte*>(value);
-    metadata.attributes.push_back({name, {bytes, bytes + size}});
-  }
-  for (const auto kind : {AclKind::access, AclKind::default_entries})
-    if (auto acl = TRY(encode_acl(entry, kind)); !acl.empty()) metadata.attributes.push_back({acl_attribute(kind), std::move(acl)});
-  return metadata;
 }
 
 Result<int> TreeWriter::directory(const Path& path, std::size_t without) {
@@ -89,7 +65,9 @@ Result<int> TreeWriter::directory(const Path& path, std::size_t without) {
     constexpr int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     Fd fd(::openat(parent, name.c_str(), flags));
     if (!fd && errno == ENOENT) {
-      if (::mkdirat(parent, name.c_str(), 0755) != 0) return fail_errno("make directory {}", printable(name));
+      // Whatever our umask is.
+      if (::mkdirat(parent, name.c_str(), 0755) != 0 || ::fchmodat(parent, name.c_str(), 0755, 0) != 0)
+        return fail_errno("make directory {}", printable(name));
       fd = Fd(::openat(parent, name.c_str(), flags));
     }
     if (!fd && (errno == ENOTDIR || errno == ELOOP)) {
@@ -114,20 +92,17 @@ void TreeWriter::forget(const Path& path) {
 Result<> TreeWriter::remove_existing(int parent, const Path& path) {
   const auto& name = path.back();
   if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return {};
-  if (errno == EISDIR && ::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0) {
-    directories_.erase(join(path, "/"));
-    return {};
-  }
+  if (errno == EISDIR && ::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0) return {};
   return fail_errno("replace {}", printable(name));
 }
 
-Result<> TreeWriter::apply(int fd, const Metadata& metadata, bool needs_mode) {
+Result<> TreeWriter::apply(int fd, const Member& metadata) {
   if (options_.keep_owner && (metadata.uid != 0 || metadata.gid != 0) && ::fchown(fd, metadata.uid, metadata.gid) != 0) {
     const int err = errno;
     if (!has_no_owners(fd)) return std::unexpected(Error::from_errno(std::format("set owner {}:{}", metadata.uid, metadata.gid), err));
   }
-  // chown(2) clears set-id bits and capabilities, so those come after it.
-  if (needs_mode && ::fchmod(fd, metadata.mode) != 0) {
+  // chown(2) clears set-id bits and capabilities, so those come after it. A umask has taken bits away.
+  if (::fchmod(fd, metadata.mode) != 0) {
     const int err = errno;
     if (!has_no_owners(fd)) return std::unexpected(Error::from_errno(std::format("set mode {:o}", metadata.mode), err));
   }
@@ -141,7 +116,7 @@ Result<> TreeWriter::apply(int fd, const Metadata& metadata, bool needs_mode) {
   return {};
 }
 
-Result<> TreeWriter::apply_by_name(int parent, const std::string& name, const Metadata& metadata, bool has_mode) {
+Result<> TreeWriter::apply_by_name(int parent, const std::string& name, const Member& metadata, bool has_mode) {
   if (options_.keep_owner && (metadata.uid != 0 || metadata.gid != 0) &&
       ::fchownat(parent, name.c_str(), metadata.uid, metadata.gid, AT_SYMLINK_NOFOLLOW) != 0)
     return fail_errno("set owner {}:{}", metadata.uid, metadata.gid);
@@ -157,66 +132,54 @@ Result<> TreeWriter::apply_by_name(int parent, const std::string& name, const Me
   return {};
 }
 
-Result<> TreeWriter::write_file(archive* reader, archive_entry* entry, int parent, const Path& path, const Metadata& metadata) {
+Result<> TreeWriter::write_file(const Member& member, RecordReader& records, int parent, const Path& path) {
   const auto& name = path.back();
   constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  Fd fd(::openat(parent, name.c_str(), flags, metadata.mode & 0777));
+  Fd fd(::openat(parent, name.c_str(), flags, member.mode & 0777));
   if (!fd && errno == EEXIST) {
     TRY(remove_existing(parent, path));
-    fd = Fd(::openat(parent, name.c_str(), flags, metadata.mode & 0777));
+    fd = Fd(::openat(parent, name.c_str(), flags, member.mode & 0777));
   }
   if (!fd) return fail_errno("create");
 
-  const auto size = archive_entry_size(entry);
-  la_int64_t end = 0;
-  for (;;) {
-    const void* data = nullptr;
-    std::size_t length = 0;
-    la_int64_t offset = 0;
-    const int code = archive_read_data_block(reader, &data, &length, &offset);
-    if (code == ARCHIVE_EOF) break;
-    if (code < ARCHIVE_WARN)
-      return fail(ErrorKind::invalid, "{}", printable(archive_error_string(reader) ? archive_error_string(reader) : "damaged data"));
-    if (length == 0) continue;
-    TRY(write_all_at(fd.get(), std::span(static_cast<const std::byte*>(data), length), static_cast<std::uint64_t>(offset)));
-    end = offset + static_cast<la_int64_t>(length);
-    statistics_.bytes += length;
+  std::uint64_t end = 0;
+  while (const auto block = TRY(records.next_block())) {
+    TRY(write_all_at(fd.get(), block->data, block->offset));
+    end = block->offset + block->data.size();
+    statistics_.bytes += block->data.size();
     if (options_.on_progress) options_.on_progress(statistics_);
   }
   // A hole at the end has no data to write.
-  if (end < size && ::ftruncate(fd.get(), size) != 0) return fail_errno("set size");
-  TRY(apply(fd.get(), metadata, (metadata.mode & set_id_bits) != 0));
+  if (end < member.size && ::ftruncate(fd.get(), static_cast<off_t>(member.size)) != 0) return fail_errno("set size");
+  TRY(apply(fd.get(), member));
   ++statistics_.files;
   return {};
 }
 
-Result<> TreeWriter::write_directory(const Path& path, Metadata metadata) {
+Result<> TreeWriter::write_directory(const Member& member, const Path& path) {
   if (!path.empty()) {
     const int parent = TRY(directory(path, 1));
     if (::mkdirat(parent, path.back().c_str(), 0700) != 0) {
       if (errno != EEXIST) return fail_errno("make directory");
       struct stat status{};
-      if (::fstatat(parent, path.back().c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("look at what stands there");
+      if (::fstatat(parent, path.back().c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("look at what is there");
       if (!S_ISDIR(status.st_mode)) {
         TRY(remove_existing(parent, path));
         if (::mkdirat(parent, path.back().c_str(), 0700) != 0) return fail_errno("make directory");
       }
     }
   }
-  // Of a directory that comes twice, the last word counts, as with tar(1).
-  directories_.insert_or_assign(join(path, "/"), Directory{path, std::move(metadata)});
-  return {};
+  return directories_.add(member);
 }
 
-Result<> TreeWriter::write_link(archive_entry* entry, int parent, const Path& path) {
+Result<> TreeWriter::write_link(const Member& member, int parent, const Path& path) {
   const auto& name = path.back();
-  const std::string target = archive_entry_hardlink(entry);
-  const auto existing = TRY_WITHIN(member_components(target), "hard link");
+  const auto existing = TRY_WITHIN(member_components(member.target), "hard link");
   if (existing.empty()) return fail(ErrorKind::invalid, "hard link to a directory");
   // directory() may close the cached way to `parent`.
   const Fd here(::fcntl(parent, F_DUPFD_CLOEXEC, 0));
   if (!here) return fail_errno("keep the directory open");
-  const int there = TRY_WITHIN(directory(existing, 1), "hard link to " + printable(target));
+  const int there = TRY_WITHIN(directory(existing, 1), "hard link to " + printable(member.target));
   if (::linkat(there, existing.back().c_str(), here.get(), name.c_str(), 0) == 0) return {};
   if (errno == EEXIST) {
     struct stat from{}, to{};
@@ -226,73 +189,75 @@ Result<> TreeWriter::write_link(archive_entry* entry, int parent, const Path& pa
     TRY(remove_existing(here.get(), path));
     if (::linkat(there, existing.back().c_str(), here.get(), name.c_str(), 0) == 0) return {};
   }
-  return fail_errno("hard link to {}", printable(target));
+  return fail_errno("hard link to {}", printable(member.target));
 }
 
-Result<> TreeWriter::write_symlink(archive_entry* entry, int parent, const Path& path, const Metadata& metadata) {
+Result<> TreeWriter::write_symlink(const Member& member, int parent, const Path& path) {
   const auto& name = path.back();
-  const char* target = archive_entry_symlink(entry);
-  if (!target) return fail(ErrorKind::invalid, "symbolic link without a target");
-  if (::symlinkat(target, parent, name.c_str()) != 0) {
+  if (::symlinkat(member.target.c_str(), parent, name.c_str()) != 0) {
     if (errno != EEXIST) return fail_errno("make symbolic link");
     TRY(remove_existing(parent, path));
-    if (::symlinkat(target, parent, name.c_str()) != 0) return fail_errno("make symbolic link");
+    if (::symlinkat(member.target.c_str(), parent, name.c_str()) != 0) return fail_errno("make symbolic link");
   }
-  return apply_by_name(parent, name, metadata, false);
+  return apply_by_name(parent, name, member, false);
 }
 
-Result<> TreeWriter::write_node(archive_entry* entry, int parent, const Path& path, const Metadata& metadata) {
+Result<> TreeWriter::write_node(const Member& member, int parent, const Path& path) {
   const auto& name = path.back();
-  const mode_t mode = archive_entry_filetype(entry) | (metadata.mode & 0777);
-  const dev_t device = makedev(archive_entry_rdevmajor(entry), archive_entry_rdevminor(entry));
+  const mode_t type = member.type == MemberType::fifo ? S_IFIFO : member.type == MemberType::block_device ? S_IFBLK : S_IFCHR;
+  const mode_t mode = type | (member.mode & 0777);
+  const dev_t device = makedev(member.major, member.minor);
   if (::mknodat(parent, name.c_str(), mode, device) != 0) {
     if (errno != EEXIST) return fail_errno("make device node or FIFO");
     TRY(remove_existing(parent, path));
     if (::mknodat(parent, name.c_str(), mode, device) != 0) return fail_errno("make device node or FIFO");
   }
-  return apply_by_name(parent, name, metadata, true);
+  return apply_by_name(parent, name, member, true);
 }
 
-Result<> TreeWriter::write(archive* reader, archive_entry* entry) {
-  const char* name = archive_entry_pathname(entry);
-  if (!name) name = archive_entry_pathname_utf8(entry);
-  const auto path = TRY(member_components(name ? name : ""));
-  const auto context = std::format("member {}", printable(name));
-  auto metadata = TRY_WITHIN(metadata_of(entry), context);
+Result<> TreeWriter::write(const Member& member, RecordReader& records) {
+  const auto path = TRY(member_components(member.path));
+  const auto context = std::format("member {}", printable(member.path));
   ++statistics_.members;
 
-  const auto type = archive_entry_filetype(entry);
-  if (type == AE_IFDIR && !archive_entry_hardlink(entry)) {
-    TRY_WITHIN(write_directory(path, std::move(metadata)), context);
+  if (member.type == MemberType::directory) {
+    TRY_WITHIN(write_directory(member, path), context);
     return {};
   }
   if (path.empty()) return fail(ErrorKind::invalid, "{}: the root of the target can only be a directory", context);
   const int parent = TRY_WITHIN(directory(path, 1), context);
   forget(path);
   Result<> written;
-  if (archive_entry_hardlink(entry))
-    written = write_link(entry, parent, path);
-  else if (type == AE_IFREG)
-    written = write_file(reader, entry, parent, path, metadata);
-  else if (type == AE_IFLNK)
-    written = write_symlink(entry, parent, path, metadata);
-  else if (type == AE_IFCHR || type == AE_IFBLK || type == AE_IFIFO)
-    written = write_node(entry, parent, path, metadata);
-  // Sockets belong to programs that run; tar(1) leaves them out as well.
+  switch (member.type) {
+    case MemberType::hard_link: written = write_link(member, parent, path); break;
+    case MemberType::file: written = write_file(member, records, parent, path); break;
+    case MemberType::symbolic_link: written = write_symlink(member, parent, path); break;
+    case MemberType::character_device:
+    case MemberType::block_device:
+    case MemberType::fifo: written = write_node(member, parent, path); break;
+    case MemberType::directory:
+    case MemberType::socket: break;  // sockets belong to programs that run; tar(1) leaves them out as well
+  }
   if (!written) return std::unexpected(std::move(written).error().within(context));
   return {};
 }
 
 Result<> TreeWriter::finish() {
-  // Children before parents: what is done to a child changes its parent's times.
-  for (auto each = directories_.rbegin(); each != directories_.rend(); ++each) {
-    const auto& [path, metadata] = each->second;
-    const auto context = "directory /" + printable(each->first);
-    const int place = TRY_WITHIN(directory(path, 0), context);
-    const Fd fd(::openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return directories_.replay([&](const Member& member) -> Result<> {
+    const auto path = TRY(member_components(member.path));
+    const auto context = "directory " + printable(member.path);
+    const int parent = path.empty() ? root_.get() : TRY_WITHIN(directory(path, 1), context);
+    const Fd fd(::openat(parent, path.empty() ? "." : path.back().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    // A later member may have taken its place.
+    if (!fd && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) return {};
     if (!fd) return fail_errno("{}", context);
-    TRY_WITHIN(apply(fd.get(), metadata, true), context);
-  }
+    TRY_WITHIN(apply(fd.get(), member), context);
+    return {};
+  });
+}
+
+Result<> write_members(RecordReader& records, TreeWriter& writer) {
+  while (const auto member = TRY(records.next_member())) TRY(writer.write(*member, records));
   return {};
 }
 

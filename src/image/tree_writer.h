@@ -1,17 +1,15 @@
-// Writes the members of a tar archive below one directory, and nowhere else.
+// Writes the members of an image below one directory, and nowhere else. It holds all rights and trusts nothing of a member.
 #pragma once
 
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "image/directory_log.h"
 #include "image/image.h"
-
-struct archive;
-struct archive_entry;
+#include "image/records.h"
 
 namespace signet {
 
@@ -19,7 +17,7 @@ namespace signet {
 using Path = std::vector<std::string>;
 
 /// A member's path as its components: "./usr//bin/sh" gives usr, bin, sh; "./" gives none. Fails with invalid for an absolute path, for `..`
-/// anywhere, and for names that no file system takes.
+/// anywhere, for names that no file system takes, and for more than 4096 bytes or 256 steps.
 Result<Path> member_components(std::string_view path);
 
 class TreeWriter {
@@ -27,46 +25,30 @@ class TreeWriter {
   /// `root` is the directory that nothing leaves.
   TreeWriter(Fd root, const TreeOptions& options) : root_(std::move(root)), options_(options) {}
 
-  /// Makes the member that `reader` stands at, with its data and metadata. Whatever stands there already is replaced, but a directory only by a
-  /// directory.
-  Result<> write(archive* reader, archive_entry* entry);
+  /// Makes a member, with its metadata and the data that `records` has for it. Whatever is there already is replaced, but a directory that is not
+  /// empty only by a directory.
+  Result<> write(const Member& member, RecordReader& records);
   /// Modes, owners and times of directories, which writing into them would have changed. To be called once, at the end.
   Result<> finish();
 
   const TreeStatistics& statistics() const { return statistics_; }
 
  private:
-  struct Attribute {
-    std::string name;
-    std::vector<std::byte> value;
-  };
-  struct Metadata {
-    unsigned mode = 0;  // permission and set-id bits
-    unsigned uid = 0, gid = 0;
-    long seconds = 0;
-    long nanoseconds = 0;
-    std::vector<Attribute> attributes;
-  };
-  struct Directory {
-    Path path;
-    Metadata metadata;
-  };
   struct Open {
     std::string name;
     Fd fd;
   };
 
-  static Result<Metadata> metadata_of(archive_entry* entry);
   /// The directory `path` (all but the last `without`), each step taken with O_NOFOLLOW; missing ones are made. Valid until the next call.
   Result<int> directory(const Path& path, std::size_t without);
   // Each makes `path`, whose directory is open as `parent`.
-  Result<> write_file(archive* reader, archive_entry* entry, int parent, const Path& path, const Metadata& metadata);
-  Result<> write_directory(const Path& path, Metadata metadata);
-  Result<> write_link(archive_entry* entry, int parent, const Path& path);
-  Result<> write_symlink(archive_entry* entry, int parent, const Path& path, const Metadata& metadata);
-  Result<> write_node(archive_entry* entry, int parent, const Path& path, const Metadata& metadata);
-  Result<> apply(int fd, const Metadata& metadata, bool needs_mode);
-  Result<> apply_by_name(int parent, const std::string& name, const Metadata& metadata, bool has_mode);
+  Result<> write_file(const Member& member, RecordReader& records, int parent, const Path& path);
+  Result<> write_directory(const Member& member, const Path& path);
+  Result<> write_link(const Member& member, int parent, const Path& path);
+  Result<> write_symlink(const Member& member, int parent, const Path& path);
+  Result<> write_node(const Member& member, int parent, const Path& path);
+  Result<> apply(int fd, const Member& member);
+  Result<> apply_by_name(int parent, const std::string& name, const Member& member, bool has_mode);
   /// Removes what stands in the way, a directory only if it is empty.
   Result<> remove_existing(int parent, const Path& path);
   /// Closes cached directories from a component on that is being replaced.
@@ -75,8 +57,11 @@ class TreeWriter {
   Fd root_;
   const TreeOptions& options_;
   TreeStatistics statistics_;
-  std::vector<Open> open_;                        // the directories from the root to where the last member went
-  std::map<std::string, Directory> directories_;  // by path, so that a parent comes before its children
+  std::vector<Open> open_;    // the directories from the root to where the last member went
+  DirectoryLog directories_;  // what they get at the end
 };
+
+/// Writes every member of `records`.
+Result<> write_members(RecordReader& records, TreeWriter& writer);
 
 }  // namespace signet

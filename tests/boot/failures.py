@@ -157,7 +157,7 @@ CASES = {
     "certificate-expired": Case(r"its certificate is not accepted.*expired", "verification", hosts={"default.toml": profile()}, server="expired"),
     "certificate-wrong-name": Case(r"its certificate is not accepted", "verification", hosts={"default.toml": profile()}, server="wrong-name"),
     "disk-full": Case(r"member etc/big: .*No space left on device", "no-space", hosts={"default.toml": profile(size="40MiB")}, images=huge, untouched=False, timeout=90),
-    "member-dotdot": Case(r"member `\.\./outside` of the image leads out of the target", "invalid", hosts={"default.toml": profile()}, images=leaving(("../outside", b"x")), untouched=False),
+    "member-dotdot": Case(r"member `\.\./outside` of the image would escape the target", "invalid", hosts={"default.toml": profile()}, images=leaving(("../outside", b"x")), untouched=False),
     "member-absolute": Case(r"member `/outside` of the image has an absolute name", "invalid", hosts={"default.toml": profile()}, images=leaving(("/outside", b"x")), untouched=False),
     "member-symlink": Case(
         r"member up/outside: its path goes through up, which is a symbolic link",

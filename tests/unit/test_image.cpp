@@ -36,7 +36,7 @@ class Bytes : public ByteSource {
 // POSIX.1-1988 "ustar" type flags.
 enum class Kind : char { file = '0', hard_link = '1', soft_link = '2', directory = '5' };
 
-struct Member {
+struct TarMember {
   std::string path;
   Kind kind = Kind::file;
   std::string data = {};  // or the target of a link
@@ -45,7 +45,7 @@ struct Member {
 };
 
 // A tar archive, written by hand: what is hostile about some could not be written by a well-behaved library.
-std::string tar(const std::vector<Member>& members) {
+std::string tar(const std::vector<TarMember>& members) {
   std::string out;
   for (const auto& member : members) {
     std::string header(512, '\0');
@@ -127,7 +127,7 @@ TEST_CASE("a tree is written with its links, modes and times") {
 }
 
 TEST_CASE("no member leaves the target") {
-  const std::vector<std::pair<const char*, std::vector<Member>>> attacks = {
+  const std::vector<std::pair<const char*, std::vector<TarMember>>> attacks = {
       {"`..`", {{"../victim", Kind::file, "x"}}},
       {"`..`", {{"a/../../victim", Kind::file, "x"}}},
       {"absolute name", {{"/tmp/signet-absolute", Kind::file, "x"}}},

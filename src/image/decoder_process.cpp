@@ -1,0 +1,167 @@
+#include "image/decoder_process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <format>
+#include <vector>
+
+#include "base/stop.h"
+#include "base/text.h"
+#include "image/decoder.h"
+
+namespace signet {
+namespace {
+
+constexpr std::uint64_t mebi = 1 << 20;
+// A zstd window of 128 MiB and what is around it; decoders take no larger one unasked.
+constexpr std::uint64_t most_memory = 192 * mebi, least_memory = 24 * mebi;
+constexpr std::size_t feed_bytes = 256 * 1024;
+constexpr auto patience = std::chrono::seconds(300);
+constexpr int pipe_bytes = 1 << 20;  // what /proc/sys/fs/pipe-max-size allows everyone
+
+// Three quarters of what this machine can give (MemAvailable, proc_meminfo(5)): a decoder that wants more gets an error in time, before the kernel
+// looks for a victim.
+std::uint64_t memory_for_decoder() {
+  const auto text = read_file("/proc/meminfo").value_or("");
+  for (const auto line : split(text, '\n')) {
+    if (!line.starts_with("MemAvailable:")) continue;
+    auto number = trim(line.substr(line.find(':') + 1));
+    number = number.substr(0, number.find(' '));
+    if (const auto kibibytes = parse_unsigned(number)) return std::clamp(*kibibytes * 1024 / 4 * 3, least_memory, most_memory);
+  }
+  return most_memory;
+}
+
+struct Pipe {
+  Fd read, write;
+};
+Result<Pipe> make_pipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe");
+  ::fcntl(ends[1], F_SETPIPE_SZ, pipe_bytes);  // 64 KiB work as well
+  return Pipe{Fd(ends[0]), Fd(ends[1])};
+}
+
+// This program as a decoder, in a process group of its own: what a terminal sends is for us to judge. posix_spawn(3) copies nothing of a process that
+// has threads.
+Result<int> spawn(int input, int output, std::uint64_t memory) {
+  posix_spawn_file_actions_t files;
+  posix_spawnattr_t attributes;
+  ::posix_spawn_file_actions_init(&files);
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawn_file_actions_adddup2(&files, input, STDIN_FILENO);
+  ::posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
+  ::posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  sigset_t none;
+  sigemptyset(&none);
+  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setpgroup(&attributes, 0);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  std::string name("signet-decoder"), verb(decoder_verb), bytes = std::to_string(memory);
+  std::array<char*, 4> arguments = {name.data(), verb.data(), bytes.data(), nullptr};
+  char* environment[] = {nullptr};
+  pid_t pid = -1;
+  const int error = ::posix_spawn(&pid, "/proc/self/exe", &files, &attributes, arguments.data(), environment);
+  ::posix_spawn_file_actions_destroy(&files);
+  ::posix_spawnattr_destroy(&attributes);
+  if (error != 0) return std::unexpected(Error::from_errno("start the decoder (/proc/self/exe)", error));
+  return pid;
+}
+
+// write(2) to a decoder that may be gone: no signal, false.
+bool write_quietly(int fd, std::span<const std::byte> bytes) { return write_all(fd, bytes).has_value(); }
+
+}  // namespace
+
+Result<std::unique_ptr<DecoderProcess>> DecoderProcess::start(ByteSource& source) {
+  auto input = TRY(make_pipe()), output = TRY(make_pipe());
+  const auto memory = memory_for_decoder();
+  const int pid = TRY(spawn(input.read.get(), output.write.get(), memory));
+  return std::unique_ptr<DecoderProcess>(new DecoderProcess(pid, std::move(input.write), std::move(output.read), source, memory));
+}
+
+DecoderProcess::DecoderProcess(int pid, Fd input, Fd output, ByteSource& source, std::uint64_t memory)
+    : pid_(pid), memory_(memory), input_(std::move(input)), output_(std::move(output)), feeder_([this, &source] { feed(source); }) {}
+
+DecoderProcess::~DecoderProcess() {
+  abandoned_ = true;
+  if (!status_) ::kill(pid_, SIGKILL);
+  output_.reset();
+  wait();
+  if (feeder_.joinable()) feeder_.join();
+}
+
+void DecoderProcess::feed(ByteSource& source) {
+  sigset_t broken_pipe;
+  sigemptyset(&broken_pipe);
+  sigaddset(&broken_pipe, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
+  std::vector<std::byte> buffer(feed_bytes);
+  bool wanted = true;
+  while (!abandoned_) {
+    const auto got = source.read(buffer);
+    if (!got) source_error_ = got.error();
+    if (!got || *got == 0) break;
+    // A decoder that fails on garbage may have been fed a wrong file: the checksum knows, and the source must be read to its end to tell.
+    wanted = wanted && write_quietly(input_.get(), std::span(buffer).first(*got));
+  }
+  input_.reset();
+  fed_ = true;
+}
+
+Result<std::size_t> DecoderProcess::read(std::span<std::byte> buffer) {
+  for (auto silent = std::chrono::seconds(0);;) {
+    TRY(check_stop());
+    pollfd watched{output_.get(), POLLIN, 0};
+    if (::poll(&watched, 1, 1000) == 0) {
+      // As long as it is fed, the source bounds the wait.
+      silent = fed_ ? silent + std::chrono::seconds(1) : std::chrono::seconds(0);
+      if (silent > patience) return fail(ErrorKind::invalid, "the decoder has had the whole image for {} s and says nothing", patience.count());
+      continue;
+    }
+    const ssize_t got = ::read(output_.get(), buffer.data(), buffer.size());
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) return fail_errno("read from the decoder");
+  }
+}
+
+std::optional<Error> DecoderProcess::source_error() {
+  output_.reset();  // a decoder that still works ends with its next record
+  if (feeder_.joinable()) feeder_.join();
+  return source_error_;
+}
+
+int DecoderProcess::wait() {
+  int status = 0;
+  if (!status_) {
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+    status_ = status;
+  }
+  return *status_;
+}
+
+Error DecoderProcess::death() {
+  if (!status_) ::kill(pid_, SIGKILL);  // one that has ended keeps its status
+  const int status = wait();
+  if (WIFEXITED(status) && (WEXITSTATUS(status) == out_of_memory_status || WEXITSTATUS(status) == 1))
+    return Error(ErrorKind::invalid, std::format("the image needs more than {} MiB of memory to be decoded", memory_ / mebi))
+        .advise("make it with a smaller window (zstd -19, xz -6) and from a real tree, or give this machine more memory");
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+    return Error(ErrorKind::invalid, "the decoder was stopped: the image made it ask the kernel for what it has no right to")
+        .advise("do not use this image; whoever made it attacks");
+  const auto how = WIFSIGNALED(status) ? std::format("signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)))
+                                       : std::format("exit status {}", WEXITSTATUS(status));
+  return Error(ErrorKind::invalid, "the image makes its decoder crash: " + how).advise("make it again from a real tree with tar");
+}
+
+}  // namespace signet

@@ -1,0 +1,48 @@
+// A decoder at work: this program once more, with an image's stored bytes on its standard input and records on its standard output.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <span>
+#include <thread>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "fetch/fetch.h"
+
+namespace signet {
+
+class DecoderProcess {
+ public:
+  /// Starts it, and a thread that feeds it from `source`, which is read to its end.
+  static Result<std::unique_ptr<DecoderProcess>> start(ByteSource& source);
+  DecoderProcess(const DecoderProcess&) = delete;
+  /// Kills it and reads no more.
+  ~DecoderProcess();
+
+  /// The next bytes of its records; 0 once it has closed them. Once it has the whole image it may be silent for 300 s, then that is an error.
+  Result<std::size_t> read(std::span<std::byte> buffer);
+
+  /// For a writer that gives up: stops the decoder, but reads the source to its end, which may know a better reason (the checksum, the network). Also
+  /// after a success, for the same reason.
+  std::optional<Error> source_error();
+  /// Why records broke off before their end: out of memory, a system call that is not allowed, a crash.
+  Error death();
+
+ private:
+  DecoderProcess(int pid, Fd input, Fd output, ByteSource& source, std::uint64_t memory);
+  void feed(ByteSource& source);
+  /// Waits for its end, which is near; the status of waitpid(2).
+  int wait();
+
+  int pid_;
+  std::optional<int> status_;
+  std::uint64_t memory_;  // what it may use, in bytes
+  Fd input_, output_;     // of the decoder
+  std::atomic<bool> abandoned_ = false, fed_ = false;
+  std::optional<Error> source_error_;  // of the thread, until it has ended
+  std::thread feeder_;                 // last, so it begins when all else is there
+};
+
+}  // namespace signet
