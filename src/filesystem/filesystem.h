@@ -38,7 +38,7 @@ std::uint64_t minimum_size(FormatType type);
 class TargetTree {
  public:
   /// Mounts plan.mounts() below `root` (made if missing); partitions in image files through loop devices that vanish with the mount
-  /// (LO_FLAGS_AUTOCLEAR). Swap partitions are not enabled.
+  /// (LO_FLAGS_AUTOCLEAR). Swap partitions are not enabled. Refused where something else is mounted at or below `root`.
   static Result<TargetTree> mount(const Plan& plan, const std::string& root);
 
   TargetTree(TargetTree&&) noexcept = default;
@@ -58,7 +58,7 @@ class TargetTree {
   std::vector<std::string> mounted_;  // parents first
 };
 
-/// Unmounts whatever is mounted at or below `root`, children first: for `finish` after separate verbs, and for clean-up before a re-run.
+/// Unmounts what TargetTree::mount() has mounted at or below `root` (noted in /run/signet/mounts) and what is mounted upon it, children first.
 Result<> unmount_below(const std::string& root);
 
 }  // namespace signet

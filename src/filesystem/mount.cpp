@@ -51,26 +51,61 @@ Result<> make_directories(const std::string& path) {
   }
 }
 
-// Mount points at or below root, parents first, from proc_pid_mountinfo(5) with its octal escapes.
-std::vector<std::string> mounts_below(const std::string& root) {
-  std::vector<std::string> found;
-  const auto text = read_file("/proc/self/mountinfo");
-  if (!text) return found;
-  for (const auto line : split(*text, '\n')) {
+// A line of proc_pid_mountinfo(5).
+struct Mounted {
+  std::string id, parent, device;  // device: "MAJOR:MINOR"
+  std::string place;
+  bool ours = false;
+};
+
+// Where what we have mounted is noted, a line each: "MAJOR:MINOR PLACE", the place with mountinfo's escapes. A later verb takes down only that.
+constexpr const char* list_directory = "/run/signet";
+constexpr const char* list_path = "/run/signet/mounts";
+
+std::string unescape(std::string_view field) {
+  std::string place;
+  for (std::size_t i = 0; i < field.size(); ++i) {
+    if (field[i] == '\\' && i + 3 < field.size()) {
+      place += static_cast<char>((field[i + 1] - '0') * 64 + (field[i + 2] - '0') * 8 + (field[i + 3] - '0'));
+      i += 3;
+    } else {
+      place += field[i];
+    }
+  }
+  return place;
+}
+
+// What is mounted at or below root, parents first. Ours is what the list has, and what was mounted upon that later.
+std::vector<Mounted> mounts_below(const std::string& root) {
+  std::vector<Mounted> found;
+  const auto text = read_file("/proc/self/mountinfo").value_or(""), list = read_file(list_path).value_or("");
+  const auto lines = split(list, '\n');
+  for (const auto line : split(text, '\n')) {
     const auto fields = split(line, ' ');
     if (fields.size() < 5) continue;
-    std::string place;
-    for (std::size_t i = 0; i < fields[4].size(); ++i) {
-      if (fields[4][i] == '\\' && i + 3 < fields[4].size()) {
-        place += static_cast<char>((fields[4][i + 1] - '0') * 64 + (fields[4][i + 2] - '0') * 8 + (fields[4][i + 3] - '0'));
-        i += 3;
-      } else {
-        place += fields[4][i];
-      }
-    }
-    if (place == root || place.starts_with(root + "/")) found.push_back(std::move(place));
+    auto place = unescape(fields[4]);
+    if (place != root && !place.starts_with(root + "/")) continue;
+    const auto noted = std::format("{} {}", fields[2], fields[4]);
+    const bool ours = std::ranges::find(lines, noted) != lines.end() ||
+                      std::ranges::any_of(found, [&](const Mounted& each) { return each.ours && each.id == fields[1]; });
+    found.push_back({std::string(fields[0]), std::string(fields[1]), std::string(fields[2]), std::move(place), ours});
   }
   return found;
+}
+
+// Notes what has just been mounted at a place; what is mounted no longer leaves the list.
+Result<> note_mount(const std::string& place) {
+  if (::mkdir(list_directory, 0755) != 0 && errno != EEXIST) return fail_errno("make directory {}", list_directory);
+  const auto text = TRY(read_file("/proc/self/mountinfo")), list = read_file(list_path).value_or("");
+  const auto old = split(list, '\n');
+  std::string wanted;
+  for (const auto line : split(text, '\n')) {
+    const auto fields = split(line, ' ');
+    if (fields.size() < 5) continue;
+    const auto noted = std::format("{} {}", fields[2], fields[4]);
+    if (unescape(fields[4]) == place || std::ranges::find(old, noted) != old.end()) wanted += noted + "\n";
+  }
+  return write_file(list_path, wanted);
 }
 
 // The real path of a directory, as mountinfo spells it.
@@ -90,6 +125,15 @@ Result<> unmount_one(const std::string& place) {
   return std::unexpected(std::move(error));
 }
 
+// Mounting over what somebody else has mounted hides it, and taking it down later is not ours to do.
+Result<> need_no_strangers(const std::string& root) {
+  for (const auto& each : mounts_below(root))
+    if (!each.ours)
+      return std::unexpected(Error(ErrorKind::refused, std::format("{} is a mount point that Signet did not make", printable(each.place)))
+                                 .advise("name another directory with --root, or unmount it first"));
+  return {};
+}
+
 Result<> unmount_all(std::vector<std::string> places) {
   Result<> first;
   for (auto place = places.rbegin(); place != places.rend(); ++place)
@@ -103,6 +147,7 @@ Result<TargetTree> TargetTree::mount(const Plan& plan, const std::string& root) 
   TargetTree tree;
   TRY(make_directories(root));
   tree.root_ = real_path(root);
+  TRY(need_no_strangers(tree.root_));
   std::map<std::string, LoopDisk> loops;  // by image file
   for (const auto& planned : plan.disks)
     if (std::ranges::any_of(planned.partitions, [](const auto& partition) { return partition.in_file && !partition.mount.empty(); }))
@@ -115,6 +160,7 @@ Result<TargetTree> TargetTree::mount(const Plan& plan, const std::string& root) 
     if (::mount(device.c_str(), place.c_str(), std::string(to_string(partition->format)).c_str(), options.flags, options.data.c_str()) != 0)
       return fail_errno("mount {} ({}) on {}", device, to_string(partition->format), place);
     tree.mounted_.push_back(place);
+    TRY(note_mount(place));
   }
   return tree;
 }
@@ -131,6 +177,11 @@ Result<> TargetTree::unmount() { return unmount_all(std::exchange(mounted_, {}))
 
 void TargetTree::release() { mounted_.clear(); }
 
-Result<> unmount_below(const std::string& root) { return unmount_all(mounts_below(real_path(root))); }
+Result<> unmount_below(const std::string& root) {
+  std::vector<std::string> places;
+  for (auto& each : mounts_below(real_path(root)))
+    if (each.ours) places.push_back(std::move(each.place));
+  return unmount_all(std::move(places));
+}
 
 }  // namespace signet
