@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/reboot.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 #include "base/process.h"
 #include "base/stop.h"
 #include "base/text.h"
+#include "configure/installed_kernel.h"
 
 namespace signet {
 namespace {
@@ -81,21 +81,10 @@ FinishAction success_action(const Context& context) {
 FinishAction failure_action(const Context& context) { return choose(context, "on-failure", context.profile.finish.on_failure); }
 
 Result<> load_kexec(const Context& context) {
-  // The newest kernel, as `sort -V` sees it, and the initrd of the same version, in the image's own words for them.
-  constexpr const char* find_newest =
-      "cd /boot && k=$(ls vmlinuz-* | sort -V | tail -n 1) && v=${k#vmlinuz-} && "
-      "for i in initrd.img-$v initramfs-$v.img initrd-$v; do [ -e $i ] && break; done; echo $k; echo $i";
-  const auto found = TRY_WITHIN(run_checked({.arguments = {"sh", "-c", find_newest}, .root = context.settings.root}), "find the installed kernel");
-  const auto lines = split(trim(found.output), '\n');
-  if (lines.size() != 2) return fail(ErrorKind::not_found, "the image has no kernel in /boot");
-  const Fd kernel = TRY(open_file(std::string(context.settings.root) + "/boot/" + std::string(lines[0]), O_RDONLY));
-  const Fd initrd = TRY(open_file(std::string(context.settings.root) + "/boot/" + std::string(lines[1]), O_RDONLY));
-  auto arguments = root_argument(context.plan) + " ro";
-  if (const auto& more = context.profile.configure.kernel_args; !more.empty()) arguments += " " + more;
-  // kexec_file_load(2): the length counts the closing zero byte.
-  if (::syscall(SYS_kexec_file_load, kernel.get(), initrd.get(), arguments.size() + 1, arguments.c_str(), 0UL) != 0)
-    return fail_errno("load the kernel {} for kexec", lines[0]);
-  return {};
+  const auto target = TRY(TargetRoot::open(context.settings.root));
+  auto root = root_argument(context.plan);
+  if (const auto& more = context.profile.configure.kernel_args; !more.empty()) root += " " + more;
+  return load_kernel(target, TRY(default_kernel(target, root)));
 }
 
 Result<> act(FinishAction action, Context& context) {

@@ -4,12 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 #include <format>
 
 #include "agent/events.h"
 #include "agent/failure.h"
-#include "agent/finish.h"
+#include "agent/finish_stage.h"
 #include "agent/lookup.h"
 #include "agent/overrides.h"
 #include "agent/ssh_server.h"
@@ -25,7 +24,6 @@
 #include "disk/disk.h"
 #include "filesystem/filesystem.h"
 #include "image/image.h"
-#include "machine/mark.h"
 #include "network/links.h"
 #include "network/parameters.h"
 #include "plan/match.h"
@@ -197,8 +195,14 @@ Result<std::string> partition_stage(Context& context) {
   TRY(unmount_below(context.settings.root));
   std::size_t partitions = 0;
   for (const auto& planned : context.plan.disks) {
+    const auto old_partitions = planned.disk.is_file ? std::vector<std::string>() : partition_guids(planned.disk.path);
     TRY(partition_disk(planned, context.report));
     partitions += planned.partitions.size();
+    // What starts a system that is gone is in the way of the network.
+    if (auto removed = forget_boot_entries(old_partitions); !removed)
+      context.report.log("UEFI boot entries of {} not removed: {}", planned.disk.path, removed.error().message());
+    else if (*removed != 0)
+      context.report.log("{}: {} UEFI boot entr{} removed", planned.disk.path, *removed, *removed == 1 ? "y" : "ies");
   }
   return std::format("{} partition{} on {} disk{}", partitions, partitions == 1 ? "" : "s", context.plan.disks.size(),
                      context.plan.disks.size() == 1 ? "" : "s");
@@ -250,14 +254,6 @@ Result<std::string> pull_stage(Context& context) {
                      sha256.empty() ? "" : ", SHA-256 is right");
 }
 
-ConfigureInputs configure_inputs(const Context& context) {
-  const auto& wanted = context.profile.network.hostname;
-  return {.root = context.settings.root,
-          .profile = context.profile,
-          .plan = context.plan,
-          .host_name = wanted.empty() ? context.identity.full_name() : wanted};
-}
-
 Result<std::string> configure_stage(Context& context) {
   const auto inputs = configure_inputs(context);
   TRY(configure_target(inputs, context.report));
@@ -270,30 +266,6 @@ Result<std::string> post_install_stage(Context& context) {
     TRY(run_in_target(context.settings.root, hook.name, hook.text, script_environment(context), context.profile.hooks.timeout, context.report));
   }
   return std::format("{} hook{}", context.post_install.size(), context.post_install.size() == 1 ? "" : "s");
-}
-
-// The events of the install, kept in the installed system for whoever asks later how it came to be.
-Result<> keep_log(const Context& context) {
-  const auto events = TRY(read_file(context.state_file("events.jsonl"), 64 << 20));
-  const auto target = TRY(TargetRoot::open(context.settings.root));
-  constexpr const char* kept = "/var/log/signet/events.jsonl";
-  // Whatever the image has there is no log of this install; a FIFO or a device would hold us up.
-  TRY(target.remove(kept));
-  return target.write(kept, events, 0600);
-}
-
-Result<std::string> finish_stage(Context& context) {
-  const auto inputs = configure_inputs(context);
-  if (auto kept = keep_log(context); !kept) context.report.log("keep the log in the target: {}", kept.error().message());
-  TRY(install_boot_loader(inputs, context.report));
-  // The loader lies where firmware looks for it anyway, so a firmware that takes no entry costs an install nothing.
-  if (auto set = set_boot_entry(inputs, context.report); !set) context.report.log("the UEFI boot order stays: {}", set.error().message());
-  if (on_node() && success_action(context) == FinishAction::kexec) TRY(load_kexec(context));
-  TRY(unmount_below(context.settings.root));
-  for (const auto& planned : context.plan.disks)
-    TRY(write_mark(planned.disk.path,
-                   {.version = SIGNET_VERSION, .host = inputs.host_name, .table = planned.table_uuid, .time = std::time(nullptr), .complete = true}));
-  return std::format("{} is complete", inputs.host_name.empty() ? "this host" : inputs.host_name);
 }
 
 constexpr Stage all_stages[] = {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <format>
 
 namespace signet {
 namespace {
@@ -33,6 +34,29 @@ Result<Bytes> guid_bytes(std::string_view text) {
   return digits;
 }
 
+std::size_t number_at(std::span<const unsigned char> bytes, std::size_t at) { return bytes[at] | std::size_t{bytes[at + 1]} << 8; }
+
+std::string guid_text(std::span<const unsigned char> bytes) {
+  constexpr unsigned order[] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+  std::string text;
+  for (std::size_t i = 0; i < std::size(order); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += std::format("{:02x}", bytes[order[i]]);
+  }
+  return text;
+}
+
+// Of UCS-2 that ends with a zero or with the bytes; '?' for what is not ASCII.
+std::string text_of(std::span<const unsigned char> bytes) {
+  std::string text;
+  for (std::size_t at = 0; at + 2 <= bytes.size(); at += 2) {
+    const auto unit = bytes[at] | bytes[at + 1] << 8;
+    if (unit == 0) break;
+    text += unit < 0x80 ? static_cast<char>(unit) : '?';
+  }
+  return text;
+}
+
 }  // namespace
 
 Result<Bytes> load_option(std::string_view description, const BootPartition& partition, std::string_view path) {
@@ -61,14 +85,28 @@ Result<Bytes> load_option(std::string_view description, const BootPartition& par
   return option;
 }
 
-std::string load_option_description(std::span<const unsigned char> option) {
-  std::string text;
-  for (std::size_t at = 6; at + 2 <= option.size(); at += 2) {
-    const auto unit = option[at] | option[at + 1] << 8;
-    if (unit == 0) return text;
-    text += unit < 0x80 ? static_cast<char>(unit) : '?';
+BootTarget load_option_target(std::span<const unsigned char> option) {
+  BootTarget found;
+  std::size_t at = 6;  // behind attributes and the length of the paths
+  while (at + 2 <= option.size() && (option[at] | option[at + 1]) != 0) at += 2;
+  if (at + 2 > option.size()) return {};
+  at += 2;
+  const auto paths = option.subspan(at, std::min<std::size_t>(option.size() - at, number_at(option, 4)));
+  for (at = 0; at + 4 <= paths.size();) {
+    const unsigned type = paths[at], subtype = paths[at + 1];
+    const std::size_t length = number_at(paths, at + 2);
+    if (length < 4 || at + length > paths.size()) break;
+    const auto node = paths.subspan(at, length);
+    constexpr std::size_t drive_size = 42, at_signature = 24, at_signature_type = 41;
+    constexpr unsigned char signature_is_guid = 2;
+    if (type == 4 && subtype == 1 && length == drive_size && node[at_signature_type] == signature_is_guid && found.partition.empty())
+      found.partition = guid_text(node.subspan(at_signature, 16));
+    if (type == 4 && subtype == 4 && found.file.empty()) found.file = text_of(node.subspan(4));
+    if (type == 0x7f) break;
+    at += length;
   }
-  return {};
+  std::ranges::replace(found.file, '\\', '/');
+  return found;
 }
 
 std::vector<std::uint16_t> with_entry(std::span<const std::uint16_t> order, std::uint16_t number, bool first) {

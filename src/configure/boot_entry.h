@@ -23,8 +23,13 @@ struct BootPartition {
 /// EFI_LOAD_OPTION: active, `description`, HD(partition)/File(path). The path is written with backslashes.
 Result<Bytes> load_option(std::string_view description, const BootPartition& partition, std::string_view path);
 
-/// The description of an EFI_LOAD_OPTION as ASCII ('?' for what is not); empty if the bytes are none.
-std::string load_option_description(std::span<const unsigned char> option);
+/// What an entry starts.
+struct BootTarget {
+  std::string partition;  // the GPT partition's unique GUID in text, lower case; empty: no such partition is named
+  std::string file;       // with slashes; empty: none is named
+};
+/// The first HD() node of a GPT and the first file path of an EFI_LOAD_OPTION; empty where there are none, or the bytes are not one.
+BootTarget load_option_target(std::span<const unsigned char> option);
 
 /// BootOrder with `number` once: at its head, or where it stands already, or at the end.
 std::vector<std::uint16_t> with_entry(std::span<const std::uint16_t> order, std::uint16_t number, bool first);

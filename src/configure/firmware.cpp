@@ -3,8 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <format>
+#include <functional>
 #include <memory>
 
 #include "base/fd.h"
@@ -35,11 +38,30 @@ class Variables {
   Result<> write(const std::string& name, std::span<const unsigned char> value) const {
     std::string text = {static_cast<char>(attributes), 0, 0, 0};
     text.append(value.begin(), value.end());
-    const Fd fd = TRY(open_file(path_of(name), O_WRONLY | O_CREAT, 0644));
+    const Fd fd = TRY(open_file(path_of(name), O_WRONLY | O_CREAT | O_TRUNC, 0644));
     const ssize_t written = ::write(fd.get(), text.data(), text.size());
     if (written < 0) return fail_errno("write UEFI variable {}", name);
     if (static_cast<std::size_t>(written) != text.size()) return fail(ErrorKind::io, "UEFI variable {} was written in part", name);
     return {};
+  }
+
+  Result<> remove(const std::string& name) const {
+    if (::unlink(path_of(name).c_str()) != 0 && errno != ENOENT) return fail_errno("remove UEFI variable {}", name);
+    return {};
+  }
+
+  // The numbers of all Boot####, ascending.
+  std::vector<std::uint16_t> entries() const {
+    std::vector<std::uint16_t> numbers;
+    const auto root = TargetRoot::open(directory_);
+    for (const auto& file : root ? root->list("/") : std::vector<std::string>()) {
+      unsigned number = 0;
+      if (file.size() == 9 + global_variable.size() && file.starts_with("Boot") && file.ends_with(global_variable) &&
+          std::from_chars(file.data() + 4, file.data() + 8, number, 16).ptr == file.data() + 8)
+        numbers.push_back(static_cast<std::uint16_t>(number));
+    }
+    std::ranges::sort(numbers);
+    return numbers;
   }
 
  private:
@@ -82,6 +104,64 @@ Result<BootPartition> describe_partition(const std::string& device, std::uint32_
                        number("PART_ENTRY_SIZE") * unit / sector_size, value("PART_ENTRY_UUID")};
 }
 
+// BootOrder and BootNext without the entry.
+Result<> drop_from_order(const Variables& variables, std::uint16_t number) {
+  auto order = numbers_of(variables.read("BootOrder").value_or(Bytes()));
+  if (std::erase(order, number) != 0) TRY(variables.write("BootOrder", bytes_of(order)));
+  if (numbers_of(variables.read("BootNext").value_or(Bytes())) == std::vector{number}) TRY(variables.remove("BootNext"));
+  return {};
+}
+
+Result<unsigned> forget(const Variables& variables, const std::vector<std::string>& partitions) {
+  unsigned removed = 0;
+  for (const auto number : variables.entries()) {
+    const auto option = variables.read(entry_name(number));
+    const auto target = option ? load_option_target(*option) : BootTarget();
+    if (target.partition.empty() || std::ranges::find(partitions, target.partition) == partitions.end()) continue;
+    // The order first: an entry that it does not name is harmless, a name without an entry confuses some firmware.
+    TRY(drop_from_order(variables, number));
+    TRY(variables.remove(entry_name(number)));
+    ++removed;
+  }
+  return removed;
+}
+
+std::optional<std::uint16_t> free_entry(const Variables& variables) {
+  const auto taken = variables.entries();
+  for (unsigned number = 0; number < most_entries; ++number)
+    if (!std::ranges::binary_search(taken, number)) return static_cast<std::uint16_t>(number);
+  return std::nullopt;
+}
+
+// Of a disk with a GPT.
+void for_each_partition(const std::string& disk, const std::function<void(blkid_partition)>& work) {
+  const std::unique_ptr<blkid_struct_probe, decltype(&blkid_free_probe)> probe(blkid_new_probe_from_filename(disk.c_str()), blkid_free_probe);
+  if (!probe) return;
+  blkid_probe_enable_superblocks(probe.get(), 0);
+  blkid_probe_enable_partitions(probe.get(), 1);
+  blkid_partlist list = blkid_probe_get_partitions(probe.get());
+  blkid_parttable table = list ? blkid_partlist_get_table(list) : nullptr;
+  if (!table || std::string_view(blkid_parttable_get_type(table)) != "gpt") return;
+  for (int i = 0; i < blkid_partlist_numof_partitions(list); ++i) work(blkid_partlist_get_partition(list, i));
+}
+
+Result<BootPartition> find_esp(const std::string& disk) {
+  constexpr std::string_view esp_type = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";  // UEFI 2.10 table 5.7
+  std::optional<BootPartition> found;
+  for_each_partition(disk, [&](blkid_partition partition) {
+    const char* type = blkid_partition_get_type_string(partition);
+    const char* uuid = blkid_partition_get_uuid(partition);
+    if (!found && type && uuid && to_lower(type) == esp_type)
+      found = BootPartition{static_cast<std::uint32_t>(blkid_partition_get_partno(partition)),
+                            static_cast<std::uint64_t>(blkid_partition_get_start(partition)),
+                            static_cast<std::uint64_t>(blkid_partition_get_size(partition)), uuid};
+  });
+  if (!found) return fail(ErrorKind::not_found, "{} has no EFI system partition", disk);
+  return *found;
+}
+
+}  // namespace
+
 std::string system_name(const std::string& root) {
   const auto target = TargetRoot::open(root);
   const auto text = target ? target->read("/etc/os-release").value_or("") : std::string();
@@ -94,21 +174,58 @@ std::string system_name(const std::string& root) {
   return "Linux";
 }
 
-// The entry that an earlier install of the same system has left, or else the first number that is free.
-std::optional<std::uint16_t> entry_for(const Variables& variables, std::string_view description) {
-  std::optional<std::uint16_t> free;
-  for (unsigned number = 0; number < most_entries; ++number) {
-    const auto option = variables.read(entry_name(number));
-    if (option && load_option_description(*option) == description) return static_cast<std::uint16_t>(number);
-    if (!option && !free) free = static_cast<std::uint16_t>(number);
-    if (number > 0x200 && free) break;  // firmware numbers from 0; nothing of ours stands so high
-  }
-  return free;
+std::vector<std::string> partition_guids(const std::string& disk) {
+  std::vector<std::string> found;
+  for_each_partition(disk, [&](blkid_partition partition) {
+    if (const char* uuid = blkid_partition_get_uuid(partition)) found.push_back(to_lower(uuid));
+  });
+  return found;
 }
 
-}  // namespace
+Result<std::uint16_t> add_boot_entry(const std::string& name, const BootPartition& partition, bool first, const std::string& directory) {
+  const Variables variables(directory);
+  const auto option = TRY(load_option(name, partition, loader));
+  const std::vector<std::string> ours = {to_lower(partition.guid)};
+  TRY(forget(variables, ours));
+  const auto number = free_entry(variables);
+  if (!number) return fail(ErrorKind::no_space, "no UEFI boot entry is free");
+  const auto set = [&]() -> Result<> {
+    TRY(variables.write(entry_name(*number), option));
+    const auto order = numbers_of(variables.read("BootOrder").value_or(Bytes()));
+    const auto wanted = with_entry(order, *number, first);
+    if (wanted != order) TRY(variables.write("BootOrder", bytes_of(wanted)));
+    return variables.write("BootNext", bytes_of(std::span(&*number, 1)));
+  };
+  if (auto done = set(); !done) {
+    // Variables that are full may have taken a part.
+    [[maybe_unused]] const auto undone = forget(variables, ours);
+    return std::unexpected(std::move(done).error());
+  }
+  return *number;
+}
 
-Result<> set_boot_entry(const ConfigureInputs& inputs, Report& report, const std::string& directory) {
+Result<unsigned> forget_boot_entries(const std::vector<std::string>& partitions, const std::string& directory) {
+  if (partitions.empty() || ::access(directory.c_str(), F_OK) != 0) return 0U;
+  return forget(Variables(directory), partitions);
+}
+
+Result<> start_next_from(const std::string& disk, const std::string& directory) {
+  const Variables variables(directory);
+  const auto partitions = partition_guids(disk);
+  const auto start = [&](std::uint16_t number) { return variables.write("BootNext", bytes_of(std::span(&number, 1))); };
+  for (const auto number : variables.entries()) {
+    const auto option = variables.read(entry_name(number));
+    if (option && std::ranges::contains(partitions, load_option_target(*option).partition)) return start(number);
+  }
+  const auto esp = TRY(find_esp(disk));
+  const auto number = free_entry(variables);
+  if (!number) return fail(ErrorKind::no_space, "no UEFI boot entry is free");
+  const auto option = TRY(load_option("Local disk", esp, loader));
+  TRY(variables.write(entry_name(*number), option));
+  return start(*number);
+}
+
+Result<> set_boot_entry(const ConfigureInputs& inputs, const std::string& name, Report& report, const std::string& directory) {
   const auto& plan = inputs.plan;
   const auto* esp = plan.esp();
   if (plan.firmware != Firmware::efi || plan.boot_loader != BootLoader::grub || !esp || esp->in_file) return {};
@@ -117,18 +234,9 @@ Result<> set_boot_entry(const ConfigureInputs& inputs, Report& report, const std
   for (const auto& planned : plan.disks)
     if (planned.disk.path == plan.boot_disk) sector_size = planned.disk.sector_size;
   const auto partition = TRY(describe_partition(esp->device, sector_size));
-  const auto description = system_name(inputs.root);
-  const Variables variables(directory);
-  const auto number = entry_for(variables, description);
-  if (!number) return fail(ErrorKind::no_space, "no UEFI boot entry is free");
-  const auto option = TRY(load_option(description, partition, loader));
-  TRY(variables.write(entry_name(*number), option));
   const bool first = inputs.profile.finish.boot_order == BootOrder::disk_first;
-  const auto order = numbers_of(variables.read("BootOrder").value_or(Bytes()));
-  const auto wanted = with_entry(order, *number, first);
-  if (wanted != order) TRY(variables.write("BootOrder", bytes_of(wanted)));
-  TRY(variables.write("BootNext", bytes_of(std::span(&*number, 1))));
-  report.log("UEFI starts \"{}\" ({}) next{}", description, entry_name(*number), first ? ", and from now on" : "; the boot order stays");
+  const auto number = TRY(add_boot_entry(name, partition, first, directory));
+  report.log("UEFI: \"{}\" ({}) is started next{}", name, entry_name(number), first ? " and is first in the boot order" : "; the boot order is kept");
   return {};
 }
 

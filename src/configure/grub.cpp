@@ -6,7 +6,9 @@
 
 #include "base/fd.h"
 #include "configure/configure.h"
+#include "configure/grub_core.h"
 #include "configure/steps.h"
+#include "filesystem/esp.h"
 
 namespace signet {
 namespace {
@@ -49,12 +51,26 @@ Result<> check_platform(const TargetRoot& target, Firmware firmware) {
                                          : "put GRUB for BIOS into the image (Debian: grub-pc-bin; Fedora: grub2-pc-modules)"));
 }
 
-// For UEFI the loader goes where firmware looks when its variables are lost (UEFI 2.10 §3.5.1.1); the entry of its own is our work, not that of a
-// tool which the image may lack.
-std::vector<std::string> install_command(const std::string& tool, const Plan& plan, const std::string& device) {
-  if (plan.firmware == Firmware::efi)
-    return {tool, "--target=x86_64-efi", "--efi-directory=" + plan.esp()->mount, "--removable", "--no-nvram", "--recheck"};
-  return {tool, "--target=i386-pc", "--no-floppy", "--recheck", device};
+// Neither writes what firmware starts. For UEFI the loader goes where firmware looks when its variables are lost (UEFI 2.10 §3.5.1.1), but below a
+// directory that firmware does not know yet; the boot entry is our work, not that of a tool which the image may lack. For BIOS the tool makes its
+// core image and leaves it in /boot.
+std::vector<std::string> install_command(const std::string& tool, const std::string& efi_directory, const std::string& device) {
+  if (device.empty()) return {tool, "--target=x86_64-efi", "--efi-directory=" + efi_directory, "--removable", "--no-nvram", "--recheck"};
+  return {tool, "--target=i386-pc", "--no-bootsector", "--no-floppy", "--recheck", device};
+}
+
+const PlannedDisk* planned_disk(const Plan& plan, const std::string& path) {
+  for (const auto& planned : plan.disks)
+    if (planned.disk.path == path) return &planned;
+  return nullptr;
+}
+
+Result<GrubCore> read_core(const TargetRoot& target, const std::string& directory, const Plan& plan) {
+  const auto* disk = planned_disk(plan, plan.boot_disk);
+  if (!disk) return fail(ErrorKind::invalid, "the plan has no disk {}", plan.boot_disk);
+  const auto boot = TRY(target.read(directory + "/i386-pc/boot.img"));
+  const auto core = TRY(target.read(directory + "/i386-pc/core.img"));
+  return place_grub(boot, core, TRY(grub_room(*disk)));
 }
 
 // That the menu exists, starts a kernel, and finds its root wherever the disk stands.
@@ -72,8 +88,9 @@ Result<> judge_menu(const TargetRoot& target, const std::string& path, const Pla
 
 }  // namespace
 
-Result<> install_boot_loader(const ConfigureInputs& inputs, Report& report) {
-  if (inputs.plan.boot_loader != BootLoader::grub) return {};
+Result<std::optional<GrubCore>> install_boot_loader(const ConfigureInputs& inputs, Report& report) {
+  if (inputs.plan.boot_loader != BootLoader::grub) return std::nullopt;
+  const bool efi = inputs.plan.firmware == Firmware::efi;
   const auto target = TRY(TargetRoot::open(inputs.root));
   if (!has_kernel(target))
     return std::unexpected(
@@ -86,16 +103,24 @@ Result<> install_boot_loader(const ConfigureInputs& inputs, Report& report) {
   const std::string directory = target.exists("/boot/grub2") ? "/boot/grub2" : "/boot/grub";
   TRY(target.make_directories(directory));
 
-  if (inputs.plan.firmware == Firmware::efi && !inputs.plan.esp()) return fail(ErrorKind::invalid, "the plan has no EFI system partition");
-  const auto device = TRY(boot_device(inputs.plan.boot_disk));
+  std::string efi_directory;
+  if (efi) {
+    const auto* esp = inputs.plan.esp();
+    if (!esp) return fail(ErrorKind::invalid, "the plan has no EFI system partition");
+    // Elsewhere the directory is mounted in the file system's place (TargetTree::mount()).
+    efi_directory = hidden_by_mount(*esp) ? esp->mount : esp->mount + "/" + hidden_directory;
+    TRY(target.make_directories(efi_directory));
+  }
+  const auto device = efi ? std::string() : TRY(boot_device(inputs.plan.boot_disk));
   const auto mounts = TRY(ChrootMounts::mount(inputs.root));
   report.log("writing {}/grub.cfg", directory);
   // os-prober would look for systems on every disk; this machine gets the one that it was given.
   TRY_WITHIN(run_tool(target, {make_config, "-o", directory + "/grub.cfg"}, {"GRUB_DISABLE_OS_PROBER=true"}), "GRUB");
   TRY_WITHIN(judge_menu(target, directory + "/grub.cfg", inputs.plan, report), "GRUB");
   report.log("installing GRUB on {}", inputs.plan.boot_disk);
-  return run_tool(target, install_command(install, inputs.plan, device), {}, [&](std::string_view line) { report.log(line); })
-      .transform_error([](Error error) { return std::move(error).within("GRUB"); });
+  TRY_WITHIN(run_tool(target, install_command(install, efi_directory, device), {}, [&](std::string_view line) { report.log(line); }), "GRUB");
+  if (efi) return std::nullopt;
+  return TRY_WITHIN(read_core(target, directory, inputs.plan), "GRUB");
 }
 
 }  // namespace signet

@@ -44,7 +44,7 @@ Result<> take_after(int fd, int old, const struct stat& status) {
 }  // namespace
 
 Result<TargetRoot> TargetRoot::open(const std::string& path) {
-  auto fd = TRY(open_file(path, O_PATH | O_DIRECTORY));
+  auto fd = TRY(signet::open_file(path, O_PATH | O_DIRECTORY));
   return TargetRoot(path, std::move(fd));
 }
 
@@ -87,14 +87,18 @@ std::optional<std::string> TargetRoot::find_tool(std::string_view name) const {
   return std::nullopt;
 }
 
-Result<std::string> TargetRoot::read(const std::string& path) const {
+Result<Fd> TargetRoot::open_file(const std::string& path) const {
   {
     const Fd named = TRY(open_at(path, O_PATH));
     struct stat found{};
     if (::fstat(named.get(), &found) != 0) return fail_errno("{} in the target", path);
     if (!S_ISREG(found.st_mode)) return fail(ErrorKind::invalid, "{} in the target is not a regular file", path);
   }
-  const Fd fd = TRY(open_at(path, O_RDONLY | O_NONBLOCK));
+  return open_at(path, O_RDONLY | O_NONBLOCK);
+}
+
+Result<std::string> TargetRoot::read(const std::string& path) const {
+  const Fd fd = TRY(open_file(path));
   std::string text;
   char chunk[8192];
   for (;;) {

@@ -25,6 +25,8 @@ class TargetRoot {
   std::optional<struct stat> status(const std::string& path) const;
   /// An executable file of this name in the directories of PATH; the first there is.
   std::optional<std::string> find_tool(std::string_view name) const;
+  /// A regular file, for reading.
+  Result<Fd> open_file(const std::string& path) const;
   /// The text of a regular file of at most 16 MiB.
   Result<std::string> read(const std::string& path) const;
   /// Replaces a file's text in one step (rename(2)), through a link to the file that it names. An existing file keeps its owner and mode, a new one

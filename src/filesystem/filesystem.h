@@ -6,8 +6,10 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/fd.h"
 #include "plan/plan.h"
 #include "report/report.h"
 
@@ -38,8 +40,11 @@ std::uint64_t minimum_size(FormatType type);
 class TargetTree {
  public:
   /// Mounts plan.mounts() below `root` (made if missing); partitions in image files through loop devices that vanish with the mount
-  /// (LO_FLAGS_AUTOCLEAR). Swap partitions are not enabled. Refused where something else is mounted at or below `root`.
+  /// (LO_FLAGS_AUTOCLEAR). Swap partitions are not enabled. Of an EFI system partition a directory is mounted that firmware does not look into
+  /// (filesystem/esp.h). Refused where something else is mounted at or below `root`.
   static Result<TargetTree> mount(const Plan& plan, const std::string& root);
+  /// Mounts one partition of a planned disk, as it is, on `place` (made if missing).
+  static Result<TargetTree> mount_one(const PlannedDisk& disk, const PlannedPartition& partition, const std::string& place);
 
   TargetTree(TargetTree&&) noexcept = default;
   TargetTree& operator=(TargetTree&&) noexcept;
@@ -54,8 +59,22 @@ class TargetTree {
 
  private:
   TargetTree() = default;
+  Result<> add(const PlannedPartition& partition, const std::string& device, const std::string& place);
   std::string root_;
   std::vector<std::string> mounted_;  // parents first
+};
+
+/// The file systems of the mounted target, held open so that an error of writing back is seen whenever it happens: the kernel tells it once to each
+/// descriptor (syncfs(2)), and to one that is opened later if nobody has seen it yet. Must be gone before the target is unmounted.
+class Writeback {
+ public:
+  /// Everything of ours that is mounted at or below `root` now.
+  static Result<Writeback> watch(const std::string& root);
+  /// syncfs(2) of each; the error names the place.
+  Result<> sync() const;
+
+ private:
+  std::vector<std::pair<std::string, Fd>> places_;
 };
 
 /// Unmounts what TargetTree::mount() has mounted at or below `root` (noted in /run/signet/mounts) and what is mounted upon it, children first.

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "filesystem/esp.h"
 #include "filesystem/filesystem.h"
 #include "filesystem/loop.h"
 
@@ -115,9 +116,10 @@ std::string real_path(const std::string& path) {
 }
 
 Result<> unmount_one(const std::string& place) {
-  // Data first, so that an error of the disk is seen here and not lost in a lazy write.
-  if (auto fd = open_file(place, O_RDONLY | O_DIRECTORY); fd && ::syncfs(fd->get()) != 0) return fail_errno("write back {}", place);
-  if (::umount2(place.c_str(), UMOUNT_NOFOLLOW) == 0) return {};
+  // Data first, so that an error of the disk is seen here and not lost in a lazy write. What cannot be written back is unmounted all the same.
+  Result<> written;
+  if (auto fd = open_file(place, O_RDONLY | O_DIRECTORY); fd && ::syncfs(fd->get()) != 0) written = fail_errno("write back {}", place);
+  if (::umount2(place.c_str(), UMOUNT_NOFOLLOW) == 0) return written;
   const int err = errno;
   auto error = Error::from_errno("unmount " + place, err);
   if (err == EBUSY)
@@ -154,15 +156,35 @@ Result<TargetTree> TargetTree::mount(const Plan& plan, const std::string& root) 
       loops.emplace(planned.disk.path, TRY(LoopDisk::attach(planned)));
   for (const auto* partition : plan.mounts()) {
     const auto place = partition->mount == "/" ? tree.root_ : tree.root_ + partition->mount;
-    TRY(make_directories(place));
-    const auto device = partition->in_file ? loops.at(partition->device).partition(partition->number) : partition->device;
-    const auto options = parse_options(partition->options);
-    if (::mount(device.c_str(), place.c_str(), std::string(to_string(partition->format)).c_str(), options.flags, options.data.c_str()) != 0)
-      return fail_errno("mount {} ({}) on {}", device, to_string(partition->format), place);
-    tree.mounted_.push_back(place);
+    TRY(tree.add(*partition, partition->in_file ? loops.at(partition->device).partition(partition->number) : partition->device, place));
     TRY(note_mount(place));
+    if (!hidden_by_mount(*partition)) continue;
+    const auto hidden = place + "/" + hidden_directory;
+    TRY(make_directories(hidden));
+    if (::mount(hidden.c_str(), place.c_str(), nullptr, MS_BIND, nullptr) != 0) return fail_errno("mount {} on {}", hidden, place);
+    tree.mounted_.push_back(place);
   }
   return tree;
+}
+
+Result<TargetTree> TargetTree::mount_one(const PlannedDisk& disk, const PlannedPartition& partition, const std::string& place) {
+  TargetTree tree;
+  if (!partition.in_file) {
+    TRY(tree.add(partition, partition.device, place));
+    return tree;
+  }
+  const auto loop = TRY(LoopDisk::attach(disk));
+  TRY(tree.add(partition, loop.partition(partition.number), place));
+  return tree;
+}
+
+Result<> TargetTree::add(const PlannedPartition& partition, const std::string& device, const std::string& place) {
+  TRY(make_directories(place));
+  const auto options = parse_options(partition.options);
+  if (::mount(device.c_str(), place.c_str(), std::string(to_string(partition.format)).c_str(), options.flags, options.data.c_str()) != 0)
+    return fail_errno("mount {} ({}) on {}", device, to_string(partition.format), place);
+  mounted_.push_back(place);
+  return {};
 }
 
 TargetTree& TargetTree::operator=(TargetTree&& other) noexcept {
@@ -176,6 +198,24 @@ TargetTree::~TargetTree() { [[maybe_unused]] const auto done = unmount_all(std::
 Result<> TargetTree::unmount() { return unmount_all(std::exchange(mounted_, {})); }
 
 void TargetTree::release() { mounted_.clear(); }
+
+Result<Writeback> Writeback::watch(const std::string& root) {
+  Writeback watched;
+  for (auto& each : mounts_below(real_path(root))) {
+    if (!each.ours) continue;
+    auto fd = TRY(open_file(each.place, O_RDONLY | O_DIRECTORY));
+    watched.places_.emplace_back(std::move(each.place), std::move(fd));
+  }
+  return watched;
+}
+
+Result<> Writeback::sync() const {
+  for (const auto& [place, fd] : places_)
+    if (::syncfs(fd.get()) != 0)
+      return std::unexpected(
+          Error::from_errno("write back " + place).advise("the disk does not keep what is written to it; look at the kernel's log and replace it"));
+  return {};
+}
 
 Result<> unmount_below(const std::string& root) {
   std::vector<std::string> places;

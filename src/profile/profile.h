@@ -153,7 +153,17 @@ struct FinishRule {
   FinishAction on_failure = FinishAction::shell;
 };
 
+/// What a node does that has this host's complete system on its disk.
+enum class InstallRule {
+  once,          // starts it
+  when_changed,  // installs again if the profile or the image is another one since
+  always,        // installs again
+};
+std::string_view to_string(InstallRule rule);
+std::optional<InstallRule> parse_install_rule(std::string_view text);
+
 struct Profile {
+  InstallRule install = InstallRule::once;
   ImageRule image;
   std::vector<DiskRule> disks;
   NetworkRule network;

@@ -15,7 +15,8 @@ namespace signet {
 
 Profile Reader::read(const toml::table& table) {
   // `extends` has been carried out and is gone; it is named so that a slip of the fingers is understood.
-  Section top(table, "", {"schema", "extends", "image", "disk", "raid", "volume_group", "luks", "network", "configure", "hooks", "finish", "report"},
+  Section top(table, "",
+              {"schema", "extends", "install", "image", "disk", "raid", "volume_group", "luks", "network", "configure", "hooks", "finish", "report"},
               diagnostics_);
   if (!top.has("schema") && whole_) top.note(root_, "schema is missing: write `schema = 1` at the top");
   for (const char* later : {"raid", "volume_group", "luks"})
@@ -24,6 +25,7 @@ Profile Reader::read(const toml::table& table) {
   if (top.has("report")) top.note(top.place("report"), "report: this version of Signet keeps its events on the node; take `report` out");
 
   Profile profile;
+  profile.install = top.word("install", install_words).value_or(InstallRule::once);
   if (const auto* image = top.table("image"))
     profile.image = read_image(*image);
   else if (whole_ && !top.has("image"))

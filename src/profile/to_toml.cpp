@@ -116,6 +116,7 @@ std::string network_and_configure_toml(const Profile& profile) {
 
 std::string to_toml(const Profile& profile) {
   std::string text = "schema = 1\n";
+  if (profile.install != InstallRule::once) text += std::format("install = {}\n", quoted(to_string(profile.install)));
   Block image("[image]");
   image.text("source", profile.image.source);
   image.text("sha256", profile.image.sha256);

@@ -230,6 +230,8 @@ std::string_view to_string(TableType table) { return word_of(table_words, table)
 std::string_view to_string(FormatType format) { return word_of(format_words, format); }
 std::string_view to_string(PartitionType type) { return word_of(type_words, type); }
 std::string_view to_string(FinishAction action) { return word_of(action_words, action); }
+std::string_view to_string(InstallRule rule) { return word_of(install_words, rule); }
+std::optional<InstallRule> parse_install_rule(std::string_view text) { return value_of(install_words, text); }
 std::optional<FinishAction> parse_finish_action(std::string_view text) { return value_of(action_words, text); }
 
 }  // namespace signet

@@ -39,6 +39,8 @@ inline constexpr Words<FinishAction, 6> action_words = {{{"reboot", FinishAction
                                                          {"shell", FinishAction::shell},
                                                          {"beep", FinishAction::beep}}};
 
+inline constexpr Words<InstallRule, 3> install_words = {
+    {{"once", InstallRule::once}, {"when-changed", InstallRule::when_changed}, {"always", InstallRule::always}}};
 inline constexpr Words<BootOrder, 2> boot_order_words = {{{"disk-first", BootOrder::disk_first}, {"keep", BootOrder::keep}}};
 
 template <class Enum, std::size_t size>

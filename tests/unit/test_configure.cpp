@@ -292,7 +292,8 @@ TEST_CASE("a boot entry is the bytes that UEFI wants") {
   const BootPartition partition{2, 0x800, 0x20000, "12345678-9abc-def0-1122-334455667788"};
   const auto option = load_option("Debian", partition, "/EFI/BOOT/BOOTX64.EFI").value();
   CHECK(option.size() == 6 + 14 + 42 + 4 + 2 * 22 + 4);
-  CHECK(load_option_description(option) == "Debian");
+  CHECK(load_option_target(option).partition == "12345678-9abc-def0-1122-334455667788");
+  CHECK(load_option_target(option).file == "/EFI/BOOT/BOOTX64.EFI");
   const auto node = option.begin() + 20;
   CHECK((node[0] == 4 && node[1] == 1 && node[2] == 42 && node[4] == 2));
   // The GUID's first three fields are little-endian.

@@ -309,3 +309,14 @@ TEST_CASE("a rule as a flag reads back to itself") {
   }
   CHECK(parse_partition_flag("name=root,size=rest,label=a\\,b,mount=/,format=ext4")->label == "a,b");
 }
+
+TEST_CASE("install says what becomes of a system that is there already") {
+  CHECK(parse(good)->install == InstallRule::once);
+  CHECK_FALSE(to_toml(*parse(good)).contains("install ="));
+  const auto always = parse("install = \"always\"\n" + std::string(good));
+  REQUIRE(always);
+  CHECK(always->install == InstallRule::always);
+  CHECK(parse(to_toml(*always))->install == InstallRule::always);
+  CHECK(parse("install = \"when-changed\"\n" + std::string(good))->install == InstallRule::when_changed);
+  CHECK(mistake("schema = 1", "schema = 1\ninstall = \"twice\"").contains("install must be once, when-changed or always, not `twice`"));
+}
