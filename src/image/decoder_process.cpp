@@ -25,6 +25,7 @@ constexpr std::uint64_t mebi = 1 << 20;
 // A zstd window of 128 MiB and what is around it; decoders take no larger one unasked.
 constexpr std::uint64_t most_memory = 192 * mebi, least_memory = 24 * mebi;
 constexpr std::size_t feed_bytes = 256 * 1024;
+constexpr std::uint64_t most_unwanted = 64 * mebi;  // of a source that does not know its size, behind what the decoder took
 constexpr auto patience = std::chrono::seconds(300);
 constexpr int pipe_bytes = 1 << 20;  // what /proc/sys/fs/pipe-max-size allows everyone
 
@@ -107,12 +108,15 @@ void DecoderProcess::feed(ByteSource& source) {
   ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
   std::vector<std::byte> buffer(feed_bytes);
   bool wanted = true;
+  std::uint64_t unwanted = 0;
   while (!abandoned_) {
     const auto got = source.read(buffer);
     if (!got) source_error_ = got.error();
     if (!got || *got == 0) break;
     // A decoder that fails on garbage may have been fed a wrong file: the checksum knows, and the source must be read to its end to tell.
     wanted = wanted && write_quietly(input_.get(), std::span(buffer).first(*got));
+    // What has no known size may have no end.
+    if (!wanted && !source.size() && (unwanted += *got) > most_unwanted) break;
   }
   input_.reset();
   fed_ = true;

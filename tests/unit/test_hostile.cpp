@@ -4,14 +4,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <format>
+#include <memory>
+#include <span>
 
 #include "base/fd.h"
 #include "fetch/content_range.h"
 #include "fetch/fetch.h"
 #include "fetch/retry.h"
 #include "http_server.h"
+#include "image/image.h"
 
 using namespace signet;
 using namespace std::chrono_literals;
@@ -131,6 +135,29 @@ TEST_CASE("a hostile server ends a stream with one error in bounded time") {
   // What servers call a file's own compression stays as it is.
   HttpServer apache([&](const Request&) { return Response{http_response("200 OK", "\x1f\x8b", "Content-Encoding: x-gzip\r\n")}; });
   CHECK(read_stream(apache.uri("/image.tar.gz"), brisk()) == "\x1f\x8b");
+}
+
+TEST_CASE("an image without end that the decoder refuses is not read for ever") {
+  class Endless : public ByteSource {
+   public:
+    explicit Endless(std::uint64_t& read) : read_(read) {}
+    Result<std::size_t> read(std::span<std::byte> buffer) override {
+      std::ranges::fill(buffer, std::byte{'#'});
+      read_ += buffer.size();
+      return buffer.size();
+    }
+
+   private:
+    std::uint64_t& read_;
+  };
+  char name[] = "/tmp/signet-test-XXXXXX";
+  REQUIRE(::mkdtemp(name));
+  std::uint64_t read = 0;
+  const auto written = write_tree(std::make_unique<Endless>(read), name, {.keep_owner = false});
+  REQUIRE_FALSE(written);
+  CHECK(written.error().kind() == ErrorKind::invalid);
+  CHECK(read < 256 << 20);
+  ::rmdir(name);
 }
 
 TEST_CASE("TLS that never answers, a name that does not exist: one error in bounded time") {
