@@ -122,7 +122,7 @@ class Tar {
   la_ssize_t next(const void** data);
   int next_header(archive_entry** entry);
   Result<bool> send(archive_entry* entry);
-  Result<bool> send_data();
+  Result<bool> send_data(std::uint64_t member_size);
   std::unexpected<Error> failure(Error own) {
     if (cause_) return std::unexpected(std::move(*cause_));
     return std::unexpected(std::move(own));
@@ -245,15 +245,20 @@ Result<Member> member_of(archive_entry* entry) {
   return member;
 }
 
-Result<bool> Tar::send_data() {
-  for (;;) {
+Result<bool> Tar::send_data(std::uint64_t member_size) {
+  for (std::uint64_t end = 0;;) {
     const void* data = nullptr;
     std::size_t length = 0;
     la_int64_t offset = 0;
     const int code = archive_read_data_block(reader_.get(), &data, &length, &offset);
     if (code == ARCHIVE_EOF) return true;
     if (code < ARCHIVE_WARN) return fail(ErrorKind::invalid, "{}", message_of(reader_.get()));
-    if (!records_.data(static_cast<std::uint64_t>(offset), std::span(static_cast<const std::byte*>(data), length))) return false;
+    const auto at = static_cast<std::uint64_t>(offset);
+    if (length == 0) continue;
+    if (at < end || at > member_size || length > member_size - at)
+      return fail(ErrorKind::invalid, "its sparse map leads out of its {} bytes", member_size);
+    end = at + length;
+    if (!records_.data(at, std::span(static_cast<const std::byte*>(data), length))) return false;
   }
 }
 
@@ -270,7 +275,7 @@ Result<bool> Tar::send(archive_entry* entry) {
   if (++members_ > limit::members) return fail(ErrorKind::invalid, "the image has more than {} members", limit::members);
   if (!records_.member(member)) return false;
   if (member.type != MemberType::file) return true;
-  return TRY_WITHIN(send_data(), context);
+  return TRY_WITHIN(send_data(member.size), context);
 }
 
 Result<bool> Tar::run() {

@@ -88,7 +88,7 @@ class Target:
         self.before = self.outside()
 
     def fresh(self):
-        shutil.rmtree(self.root, ignore_errors=True)
+        subprocess.run(["rm", "-rf", self.root], check=True)  # much faster than Python where an image has 200,000 directories
         self.root.mkdir()
 
     def outside(self):
