@@ -39,8 +39,12 @@ constexpr MediaOption media_options[] = {
     {{"kernel", "FILE", "instead of PARTS/vmlinuz"}, [](MediaRequest& r, const char* v) { r.kernel = v; }},
     {{"initrd", "FILE", "instead of PARTS/initrd.img"}, [](MediaRequest& r, const char* v) { r.initrd = v; }},
     {{"parts", "DIR", "where the built parts lie (the program's own directory)"}, [](MediaRequest& r, const char* v) { r.parts = v; }},
+    {{"sign", "FILE", "key (PEM) that signs the UEFI program for Secure Boot; needs --cert and --trust"},
+     [](MediaRequest& r, const char* v) { r.sign = v; }},
+    {{"cert", "FILE", "certificate (PEM) of --sign"}, [](MediaRequest& r, const char* v) { r.certificate = v; }},
+    {{"serial", "SERIAL", "usb: the stick's serial number; another stick is refused"}, [](MediaRequest& r, const char* v) { r.serial = v; }},
     {{"yes", nullptr, "usb: write without asking"}, [](MediaRequest& r, const char*) { r.yes = true; }},
-    {{"force", nullptr, "usb: also to a disk that is not removable"}, [](MediaRequest& r, const char*) { r.force = true; }},
+    {{"force", nullptr, "usb: also to a disk that is not removable, or holds something"}, [](MediaRequest& r, const char*) { r.force = true; }},
 };
 
 struct Medium {

@@ -27,13 +27,16 @@ struct MediaRequest {
   std::string device;                 // usb: the stick, instead of a file
   bool yes = false;                   // usb: do not ask
   bool force = false;                 // usb: also a disk that is not removable
+  std::string serial;                 // usb: the stick's serial number; another stick is refused
+  std::string sign, certificate;      // PEM files: the key that signs the UEFI program for Secure Boot, and its certificate
 };
 
-/// signet.efi: stub, kernel, initrd, command line in one UEFI program.
+/// signet.efi: stub, kernel, initrd, command line in one UEFI program, signed if the request names a key.
 Result<> make_efi(const MediaRequest& request);
 /// A directory for a TFTP or HTTP server: kernel, initrd, signet.efi, pxelinux, GRUB and iPXE with their configurations.
 Result<> make_pxe(const MediaRequest& request);
-/// A hybrid image: CD and USB stick, BIOS and UEFI; its third partition is FAT, labelled SIGNET-CFG, and holds local.cfg.
+/// A hybrid image: CD and USB stick, BIOS (isolinux) and UEFI (GRUB, or the signed program); its third partition is FAT, labelled SIGNET-CFG, and
+/// holds local.cfg.
 Result<> make_iso(const MediaRequest& request);
 /// The same onto a stick: shows what stands there, refuses what is mounted or not removable, asks, writes, reads back and compares.
 Result<> make_usb(const MediaRequest& request);

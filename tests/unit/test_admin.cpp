@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "admin/boot_menus.h"
 #include "admin/cpio.h"
 #include "admin/unified_kernel.h"
 
@@ -104,4 +105,37 @@ TEST_CASE("an archive of extra files is sorted, padded and has the directories a
              end = bytes.find("TRAILER!!!");
   CHECK((a < b && b < two && two < end));
   CHECK(bytes.contains("222"));
+}
+
+TEST_CASE("every boot loader's menu has the same four entries and takes automatic by itself") {
+  const std::string line = "console=ttyS0 panic=30";
+  struct Case {
+    const char* loader;
+    std::string menu;
+    const char* by_itself;
+  };
+  const Case cases[] = {{"pxelinux", pxelinux_menu(line), "DEFAULT automatic\nTIMEOUT 50\nTOTALTIMEOUT "},
+                        {"isolinux", isolinux_menu(line, 0x80), "DEFAULT automatic\nTIMEOUT 50\nTOTALTIMEOUT "},
+                        {"GRUB, network", grub_network_menu(line), "set timeout=5\nset default=automatic\n"},
+                        {"GRUB, medium", grub_medium_menu(line, "signet-0123"), "set timeout=5\nset default=automatic\n"},
+                        {"iPXE", ipxe_menu(line), "choose --default automatic --timeout 5000 "}};
+  for (const auto& [loader, menu, by_itself] : cases) {
+    CAPTURE(loader);
+    CAPTURE(menu);
+    CHECK(menu.contains(by_itself));
+    for (const char* entry : {"automatic", "install", "local", "rescue"}) CHECK(menu.contains(entry));
+    CHECK(menu.contains(line));
+    // A word of one entry is in no other, and automatic has none.
+    for (const char* word : {"signet.install=always", "signet.rescue"}) {
+      const auto first = menu.find(word);
+      CHECK(first != std::string::npos);
+      CHECK(menu.find(word, first + 1) == std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("the local disk of a BIOS is the first one for a CD and the second one for a stick") {
+  CHECK(isolinux_menu("", 0x80).contains("\n  LOCALBOOT 128\n"));
+  CHECK(isolinux_menu("", 0x81).contains("\n  LOCALBOOT 129\n"));
+  CHECK(pxelinux_menu("").contains("\n  LOCALBOOT -1\n"));
 }
