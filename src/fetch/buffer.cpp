@@ -18,7 +18,9 @@ constexpr auto look_up = std::chrono::milliseconds(200);
 bool ByteQueue::put(std::span<const std::byte> data) {
   std::unique_lock lock(mutex_);
   while (!data.empty()) {
-    writable_.wait(lock, [&] { return fill_ < ring_.size() || abandoned_; });
+    // A reader that was asked to stop reads no more and may not say so.
+    while (!writable_.wait_for(lock, look_up, [&] { return fill_ < ring_.size() || abandoned_; }))
+      if (stop_asked()) return false;
     if (abandoned_) return false;
     const std::size_t tail = (head_ + fill_) % ring_.size();
     const std::size_t run = std::min({data.size(), ring_.size() - fill_, ring_.size() - tail});

@@ -17,7 +17,7 @@ class ByteQueue {
  public:
   explicit ByteQueue(std::size_t capacity) : ring_(capacity) {}
 
-  /// Puts all of data in, waiting for room. False once the reader has gone: nobody wants more.
+  /// Puts all of data in, waiting for room. False once the reader has gone, or after a request to stop.
   bool put(std::span<const std::byte> data);
   /// No more will come; after what is queued the reader sees the end, or the error.
   void close(std::optional<Error> error = std::nullopt);

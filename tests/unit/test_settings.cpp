@@ -23,9 +23,9 @@ TEST_CASE("an unknown setting or value is reported with the nearest right one") 
   CHECK(first_mistake("signet.break=plan,partitoin").contains("did you mean `partition`?"));
   CHECK(first_mistake("signet.retries=many").contains("`many` is not a whole number"));
   CHECK(first_mistake("signet.deadline=soon").contains("`soon` is not a time"));
-  CHECK(first_mistake("signet.shell=nein").contains("did you mean"));
+  CHECK(first_mistake("signet.shell=nein").ends_with("`nein` is not one of yes, no"));
   CHECK(first_mistake("signet.network=dhcp4") == "signet.network: unknown setting; write ip=");
-  CHECK(first_mistake("signet.\x1b[31m=1").contains("\\x1B[31m: unknown setting"));
+  CHECK(first_mistake("signet.\x1b[31m=1").contains("[31m: unknown setting"));
   CHECK(first_mistake("signet.retries=3 signet.on-failure=reboot signet.on_success=halt signet.rescue signet.shell=no signet.deadline=2h "
                       "signet.break=plan,finish signet.report other.retrys=1 signet=1")
             .empty());

@@ -12,6 +12,7 @@
 #include <functional>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/process.h"
@@ -87,6 +88,18 @@ TEST_CASE("a signal ends the wait for bytes and a pause") {
           if (!is_interruption(taken) || !is_interruption(sleep_unless_stopped(seconds(60)))) return 1;
           take_stop();
           return sleep_unless_stopped(milliseconds(10)) ? 0 : 2;
+        }) == 0);
+}
+
+TEST_CASE("a signal ends the wait for room") {
+  CHECK(in_child([] {
+          catch_stop_signals();
+          auto signal = signal_soon();
+          ByteQueue queue(1024);
+          const std::vector<std::byte> more(4096);
+          const bool taken = queue.put(more);
+          signal.join();
+          return taken ? 1 : 0;
         }) == 0);
 }
 
