@@ -55,7 +55,7 @@ struct Settings {
   std::string deadline;            // install
 
   // format, of one file system without a plan.
-  std::string type, path, label, uuid;
+  std::string type, path, label, uuid, compat;
   std::optional<std::string> offset, size;
 };
 

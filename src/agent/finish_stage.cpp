@@ -10,6 +10,7 @@
 #include "agent/finish.h"
 #include "base/fd.h"
 #include "configure/target_root.h"
+#include "disk/disk.h"
 #include "disk/first_sector.h"
 #include "filesystem/esp.h"
 #include "machine/mark.h"
@@ -58,17 +59,24 @@ class Devices {
   std::vector<std::pair<std::string, Fd>> open_;
 };
 
-Result<> write_marks(const Plan& plan, const std::string& host, bool complete) {
+Result<> write_marks(const Plan& plan, bool complete) {
   for (const auto& planned : plan.disks) {
-    TRY(write_mark(planned.disk.path,
-                   {.version = SIGNET_VERSION, .host = host, .table = planned.table_uuid, .time = std::time(nullptr), .complete = complete}));
+    const Fd disk = TRY(open_planned(planned));
+    const Mark mark{.version = SIGNET_VERSION,
+                    .host = plan.host(),
+                    .table = planned.table_uuid,
+                    .time = std::time(nullptr),
+                    .complete = complete,
+                    .image_sha256 = plan.image_sha256};
+    TRY_WITHIN(write_mark(disk.get(), mark), planned.disk.path);
   }
   return {};
 }
 
 // The core image, synced, and only then the code that loads it.
-Result<> write_grub(const std::string& disk, const GrubCore& grub) {
-  const Fd fd = TRY(open_file(disk, O_RDWR));
+Result<> write_grub(const PlannedDisk& planned, const GrubCore& grub) {
+  const auto& disk = planned.disk.path;
+  const Fd fd = TRY(open_planned(planned));
   TRY_WITHIN(write_all_at(fd.get(), std::as_bytes(std::span(grub.core)), grub.offset), "write GRUB's core image to " + disk);
   if (::fsync(fd.get()) != 0) return fail_errno("sync GRUB's core image on {}", disk);
   TRY_WITHIN(write_boot_code(fd.get(), grub.code), disk);
@@ -92,11 +100,12 @@ class Opening {
     const auto& plan = context_.plan;
     TRY(publish_esps(plan, scratch()));
     TRY(sync_disks(plan));
-    if (grub) TRY(write_grub(plan.boot_disk, *grub));
+    for (const auto& planned : plan.disks)
+      if (grub && planned.disk.path == plan.boot_disk) TRY(write_grub(planned, *grub));
     // The loader lies where firmware looks for it anyway, so a firmware that takes no entry costs an install nothing.
     if (auto set = set_boot_entry(inputs_, system_, context_.report); !set)
       context_.report.log("UEFI boot order not changed: {}", set.error().message());
-    return write_marks(context_.plan, inputs_.host_name, true);
+    return write_marks(context_.plan, true);
   }
 
   // Each on its own: what can be taken back of a disk that fails is taken back.
@@ -110,7 +119,7 @@ class Opening {
     for (const auto& planned : plan.disks)
       if (!planned.disk.is_file)
         if (auto removed = forget_boot_entries(partition_guids(planned.disk.path)); !removed) note(std::unexpected(removed.error()));
-    note(write_marks(context_.plan, inputs_.host_name, false));
+    note(write_marks(context_.plan, false));
     note(sync_disks(plan));
   }
 

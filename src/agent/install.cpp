@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <format>
+#include <optional>
 #include <thread>
 
 #include "agent/failure.h"
@@ -119,16 +120,28 @@ Result<> run_stages(Context& context) {
   return {};
 }
 
+// The last failure, and the first if that was another.
+Error with_first_cause(Error last, const Error& first, std::uint64_t attempts) {
+  if (last.message() == first.message()) return last;
+  auto advice = last.advice().empty() ? first.advice() : last.advice();
+  return Error(last.kind(), std::format("{}\nThe first of {} attempts failed for another reason: {}", last.message(), attempts, first.message()))
+      .advise(std::move(advice));
+}
+
 // signet.retries=N: so many times more from the start, a little later each time. What is wrong for good fails as fast again.
 Result<> run_with_retries(Context& context) {
   const auto said = context.machine.setting("retries");
   context.retries = said ? parse_unsigned(said->value).value_or(0) : 0;
+  std::optional<Error> first;  // the cause that counts; what fails later may only be a consequence
   for (context.attempt = first_attempt();; ++context.attempt) {
     if (context.settings.from.empty()) forget_earlier_attempt(context);
     keep_on_failure(context);
     auto ran = run_stages(context);
     note_stop(context);
-    if (ran || context.attempt >= context.retries || !on_node() || context.stopped_by != 0) return ran;
+    if (ran) return ran;
+    if (!first) first = ran.error();
+    if (context.attempt >= context.retries || !on_node() || context.stopped_by != 0)
+      return std::unexpected(with_first_cause(std::move(ran).error(), *first, context.attempt + 1));
     const auto pause = std::chrono::seconds(std::min<std::uint64_t>(5 * (context.attempt + 1), 60));
     context.report.log("trying again in {} s ({} of {} retries)", pause.count(), context.attempt + 1, context.retries);
     unmount_target(context);

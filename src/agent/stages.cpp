@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <format>
 
+#include "agent/disks.h"
 #include "agent/events.h"
 #include "agent/failure.h"
 #include "agent/finish_stage.h"
@@ -26,7 +27,6 @@
 #include "image/image.h"
 #include "network/links.h"
 #include "network/parameters.h"
-#include "plan/match.h"
 
 namespace signet {
 namespace {
@@ -115,23 +115,6 @@ Result<std::string> profile_stage(Context& context) {
                      hide_secrets(context.profile.image.source));
 }
 
-// The disks of this node. Controllers and sticks may take a while to show theirs, so a rule that means none of what is there is given some time.
-Result<> find_disks(Context& context) {
-  constexpr auto patience = std::chrono::seconds(15);
-  const auto deadline = std::chrono::steady_clock::now() + patience;
-  for (auto quiet = std::chrono::milliseconds(300);; quiet = std::chrono::milliseconds(1000)) {
-    wait_for_devices(context.devices, quiet);
-    context.machine.disks = TRY(scan_disks());
-    const auto is_there = [&](const DiskRule& rule) {
-      return std::ranges::any_of(context.machine.disks, [&](const Disk& disk) { return why_not(rule.match, disk).empty(); });
-    };
-    if (std::ranges::all_of(context.profile.disks, is_there) || std::chrono::steady_clock::now() >= deadline) return {};
-    TRY(check_stop());
-    context.report.progress(0, std::nullopt, "waiting for a disk that the profile means");
-    context.devices = device_events();
-  }
-}
-
 // An image without a digest may be anything.
 Result<> need_digest(Context& context, const std::string& sha256) {
   if (!sha256.empty()) return {};
@@ -144,21 +127,7 @@ Result<> need_digest(Context& context, const std::string& sha256) {
 }
 
 Result<std::string> plan_stage(Context& context) {
-  const auto& settings = context.settings;
-  if (!settings.targets.empty()) {
-    context.machine.disks.clear();
-    for (const auto& target : settings.targets) {
-      auto disk = TRY_WITHIN(describe_disk(target), "--target");
-      disk.index = static_cast<unsigned>(context.machine.disks.size());
-      context.machine.disks.push_back(std::move(disk));
-    }
-  } else if (on_node()) {
-    TRY(find_disks(context));
-  } else {
-    return std::unexpected(Error(ErrorKind::refused, "this is not a node that netbooted Signet, so no disk is chosen by itself")
-                               .advise("name the disk or image file with --target"));
-  }
-
+  TRY(find_disks(context));
   std::optional<std::uint64_t> image_size;
   if (!context.profile.image.source.empty()) {
     const auto uri = TRY(parse_uri(context.profile.image.source));
@@ -166,7 +135,7 @@ Result<std::string> plan_stage(Context& context) {
     TRY(need_digest(context, context.profile.image.sha256));
   }
   TRY(fetch_hooks(context));
-  context.plan = TRY(make_plan({context.profile, context.machine, image_size, random_uuid}));
+  context.plan = TRY(make_plan({context.profile, context.machine, image_size, random_uuid, names_of_host(context), context.settings.targets}));
   context.have_plan = true;
   TRY(save_plan(context));
   if (!context.settings.print_plan) context.report.log(context.plan.text());
@@ -193,10 +162,11 @@ Result<std::string> pre_install_stage(Context& context) {
 
 Result<std::string> partition_stage(Context& context) {
   TRY(unmount_below(context.settings.root));
+  TRY(check_disks_again(context));
   std::size_t partitions = 0;
   for (const auto& planned : context.plan.disks) {
     const auto old_partitions = planned.disk.is_file ? std::vector<std::string>() : partition_guids(planned.disk.path);
-    TRY(partition_disk(planned, context.report));
+    TRY(partition_disk(planned, context.report, context.plan.host()));
     partitions += planned.partitions.size();
     // What starts a system that is gone is in the way of the network.
     if (auto removed = forget_boot_entries(old_partitions); !removed)

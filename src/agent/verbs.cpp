@@ -31,6 +31,7 @@
 #include "image/decoder.h"
 #include "machine/settings.h"
 #include "machine/systems.h"
+#include "profile/words.h"
 
 namespace signet {
 namespace {
@@ -64,7 +65,8 @@ SIGNET_OPTION(opt_id, "id", "NAME", "begins a disk and names it; so do --disk an
 SIGNET_OPTION(opt_disk, "disk", "PATH", "the disk, by its path", begin_disk(settings).path = value);
 SIGNET_OPTION(opt_match, "match", "K=V,...", "the disk, by path wwn serial model size transport rotational index",
               begin_disk(settings).match = value);
-SIGNET_OPTION(opt_wipe, "wipe", "RULE", "blank: only an empty disk; signet: or one that Signet installed; any", this_disk(settings).wipe = value);
+SIGNET_OPTION(opt_wipe, "wipe", "RULE", "blank: only an empty disk; signet: or this host's; signet-any: or any host's; any",
+              this_disk(settings).wipe = value);
 SIGNET_OPTION(opt_table, "table", "TYPE", "gpt (default) or mbr", this_disk(settings).table = value);
 SIGNET_OPTION(opt_partition, "partition", "K=V,...", "name=root,size=rest,type=linux,format=ext4,mount=/ ; repeatable, in order",
               this_disk(settings).partitions.emplace_back(value));
@@ -91,6 +93,7 @@ SIGNET_OPTION(opt_type, "type", "TYPE", "make one file system without a plan: ex
 SIGNET_OPTION(opt_path, "path", "PATH", "  … there, a partition or an image file", settings.path = value);
 SIGNET_OPTION(opt_offset, "offset", "SIZE", "  … this far into an image file", settings.offset = value);
 SIGNET_OPTION(opt_size, "size", "SIZE", "  … so large (to the end)", settings.size = value);
+SIGNET_OPTION(opt_compat, "compat", "YEAR", "  … of ext4: 2018 (default), 2022 or newest", settings.compat = value);
 SIGNET_OPTION(opt_label, "label", "TEXT", "  … with this label", settings.label = value);
 SIGNET_OPTION(opt_uuid, "uuid", "UUID", "  … with this UUID (a fresh one)", settings.uuid = value);
 #undef SIGNET_OPTION
@@ -104,7 +107,8 @@ constexpr const Option* find_options[] = {&opt_profile, &opt_server, &opt_host, 
 constexpr const Option* plan_options[] = {SIGNET_PLAN_OPTIONS};
 constexpr const Option* partition_options[] = {&opt_planned, SIGNET_PLAN_OPTIONS};
 #undef SIGNET_PLAN_OPTIONS
-constexpr const Option* format_options[] = {&opt_type, &opt_path, &opt_offset, &opt_size, &opt_label, &opt_uuid, &opt_root, &opt_state, &opt_quiet};
+constexpr const Option* format_options[] = {&opt_type,  &opt_path, &opt_offset, &opt_size,  &opt_compat,
+                                            &opt_label, &opt_uuid, &opt_root,   &opt_state, &opt_quiet};
 constexpr const Option* hook_options[] = {&opt_trust, &opt_root, &opt_state, &opt_quiet};
 constexpr const Option* tool_options[] = {&opt_server, &opt_state, &opt_quiet};
 constexpr const Option* sshd_options[] = {&opt_key, &opt_server, &opt_trust, &opt_state, &opt_quiet};
@@ -372,6 +376,12 @@ Result<> format_one(const Settings& settings) {
     if (to_string(type) == settings.type) request.type = type;
   if (request.type == FormatType::none)
     return fail(ErrorKind::usage, "--type must be ext2, ext3, ext4, vfat or swap, not `{}`", printable(settings.type));
+  if (!settings.compat.empty()) {
+    const auto compat = value_of(compat_words, settings.compat);
+    if (!compat || *compat == Compat::automatic)
+      return fail(ErrorKind::usage, "--compat must be 2018, 2022 or newest, not `{}`", printable(settings.compat));
+    request.compat = *compat;
+  }
   if (request.path.empty()) return fail(ErrorKind::usage, "--path is missing: where shall the file system go?");
   const Fd device = TRY(open_file(request.path, O_RDWR));
   const auto end = ::lseek(device.get(), 0, SEEK_END);

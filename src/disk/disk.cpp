@@ -1,6 +1,8 @@
 #include "disk/disk.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,35 +13,59 @@
 #include <thread>
 #include <vector>
 
-#include "base/fd.h"
 #include "base/size.h"
+#include "disk/first_sector.h"
 #include "disk/table.h"
+#include "plan/again.h"
 
 namespace signet {
 namespace {
 
 constexpr auto node_limit = std::chrono::seconds(10);
 
-// Zeros over the first and last MiB of a region: where file systems, RAID and LVM have their signatures and where boot code lies.
-Result<> wipe_edges(int fd, Region region, std::uint64_t disk_size) {
-  static const std::vector<std::byte> zeros(MiB);
-  if (region.start >= disk_size) return {};
-  region.size = std::min(region.size, disk_size - region.start);
-  const auto edge = std::min<std::uint64_t>(region.size, MiB);
-  TRY(write_all_at(fd, std::span(zeros).first(edge), region.start));
-  return write_all_at(fd, std::span(zeros).first(edge), region.start + region.size - edge);
+Result<> sync_disk(int fd) {
+  if (::fsync(fd) != 0) return fail_errno("sync");
+  return {};
 }
 
-Result<> wipe(const PlannedDisk& planned, const std::vector<Region>& old_partitions) {
-  const auto& disk = planned.disk;
-  // O_EXCL on a block device fails if anything else (a mount, md, dm) holds it: the last check before the first write.
-  const Fd fd = TRY(open_file(disk.path, O_WRONLY | (disk.is_file ? 0 : O_EXCL)));
-  std::vector<Region> regions = old_partitions;
-  for (const auto& partition : planned.partitions) regions.push_back({partition.start, partition.size});
-  regions.push_back({0, disk.size});
-  for (const auto& region : regions) TRY_WITHIN(wipe_edges(fd.get(), region, disk.size), "wipe " + disk.path);
-  if (::fsync(fd.get()) != 0) return fail_errno("sync {}", disk.path);
+Result<> zero(int fd, std::uint64_t from, std::uint64_t to) {
+  static const std::vector<std::byte> zeros(MiB);
+  while (from < to) {
+    const auto step = std::min<std::uint64_t>(to - from, zeros.size());
+    TRY(write_all_at(fd, std::span(zeros).first(step), from));
+    from += step;
+  }
   return {};
+}
+
+// The first and last MiB of a region: where file systems, RAID and LVM have their signatures.
+Result<> wipe_edges(int fd, Region region, std::uint64_t disk_size) {
+  // What lies in the first and last MiB of the disk is gone already, and the mark with the first sector must stay.
+  const auto start = std::max(region.start, MiB), end = std::min(region.start + region.size, disk_size > MiB ? disk_size - MiB : 0);
+  if (start >= end) return {};
+  const auto edge = std::min<std::uint64_t>(end - start, MiB);
+  TRY(zero(fd, start, start + edge));
+  return zero(fd, end - edge, end);
+}
+
+Result<> close_and_mark(int fd, const Mark& mark) {
+  TRY(close_first_sector(fd));
+  return write_mark(fd, mark);
+}
+
+// Both ends of the disk, but for the boot code and the mark.
+Result<> wipe_table(int fd, std::uint64_t disk_size) {
+  TRY(zero(fd, boot_code_size, 510));
+  TRY(zero(fd, 512, mark_offset));
+  TRY(zero(fd, mark_offset + mark_size, MiB));
+  TRY(zero(fd, std::max(MiB, disk_size - std::min(disk_size, MiB)), disk_size));
+  return sync_disk(fd);
+}
+
+Result<> wipe_partitions(int fd, const std::vector<Region>& old_partitions, const PlannedDisk& planned) {
+  for (const auto& region : old_partitions) TRY(wipe_edges(fd, region, planned.disk.size));
+  for (const auto& partition : planned.partitions) TRY(wipe_edges(fd, {partition.start, partition.size}, planned.disk.size));
+  return sync_disk(fd);
 }
 
 // devtmpfs makes the nodes when the kernel has read the table, udev perhaps a moment later.
@@ -57,19 +83,56 @@ Result<> wait_for_nodes(const PlannedDisk& planned) {
   return {};
 }
 
+std::unexpected<Error> changed(const PlannedDisk& planned, const std::string& what) {
+  return std::unexpected(Error(ErrorKind::refused, std::format("{} is not the disk that was planned: {}", planned.disk.path, what))
+                             .advise("nothing has been written to it; look at the disks, then make a new plan"));
+}
+
+// The kernel's own word for the size of what is open, which sysfs may say of another disk by now.
+Result<std::uint64_t> size_of(int fd, const Disk& disk) {
+  if (disk.is_file) {
+    struct stat status{};
+    if (::fstat(fd, &status) != 0) return fail_errno("{}", disk.path);
+    return static_cast<std::uint64_t>(status.st_size);
+  }
+  std::uint64_t bytes = 0;
+  if (::ioctl(fd, BLKGETSIZE64, &bytes) != 0) return fail_errno("size of {}", disk.path);
+  return bytes;
+}
+
 }  // namespace
 
-Result<> partition_disk(const PlannedDisk& planned, Report& report) {
+Result<Fd> open_planned(const PlannedDisk& planned, bool exclusive) {
   const auto& disk = planned.disk;
-  report.log("{}: new {} table, {} partitions", disk.path, to_string(planned.table), planned.partitions.size());
-  std::vector<Region> old_partitions;
-  if (const auto before = PartitionTable::open(disk, true)) old_partitions = before->partitions();
-  TRY(wipe(planned, old_partitions));
-  TRY(write_mark(disk.path,
-                 {.version = SIGNET_VERSION, .host = report.host(), .table = planned.table_uuid, .time = std::time(nullptr), .complete = false}));
-  auto table = TRY(PartitionTable::open(disk, false));
+  auto fd = TRY(open_file(disk.path, O_RDWR | (exclusive && !disk.is_file ? O_EXCL : 0)));
+  auto now = TRY(identify_open_disk(fd.get(), disk.path, disk.sector_size));
+  now.size = TRY(size_of(fd.get(), disk));
+  // What is on it is what an install changes.
+  now.found = disk.found;
+  now.digest = disk.digest;
+  if (const auto what = what_changed(disk, now); !what.empty()) return changed(planned, what);
+  return fd;
+}
+
+Result<> partition_disk(const PlannedDisk& planned, Report& report, const std::string& host) {
+  const auto& path = planned.disk.path;
+  const Fd fd = TRY(open_planned(planned, true));
+  const Disk now = TRY(describe_open_disk(fd.get(), path, planned.disk.sector_size));
+  if (const auto what = what_changed(planned.disk, now); !what.empty()) return changed(planned, what);
+  if (!now.in_use.empty()) return changed(planned, "it is in use: " + now.in_use);
+
+  report.log("{}: new {} table, {} partitions", path, to_string(planned.table), planned.partitions.size());
+  auto table = TRY(PartitionTable::open(planned.disk, fd.get()));
+  const auto old_partitions = table.partitions();
+  Mark mark{.version = SIGNET_VERSION, .host = host, .table = planned.table_uuid, .time = std::time(nullptr)};
+  if (now.content == DiskContent::signet) mark.before = now.table_id;
+  TRY_WITHIN(close_and_mark(fd.get(), mark), path);
+  TRY_WITHIN(wipe_table(fd.get(), planned.disk.size), "wipe " + path);
+  TRY_WITHIN(wipe_partitions(fd.get(), old_partitions, planned), "wipe " + path);
+  table = TRY(PartitionTable::open(planned.disk, fd.get()));
   TRY(table.write(planned));
-  if (disk.is_file) return {};
+  TRY_WITHIN(sync_disk(fd.get()), path);
+  if (planned.disk.is_file) return {};
   TRY(table.reread());
   return wait_for_nodes(planned);
 }

@@ -50,13 +50,15 @@ int answer_disk_id(fdisk_context*, fdisk_ask* ask, void* data) {
 
 void PartitionTable::Close::operator()(fdisk_context* context) const { fdisk_unref_context(context); }
 
-Result<PartitionTable> PartitionTable::open(const Disk& disk, bool read_only) {
+Result<PartitionTable> PartitionTable::open(const Disk& disk, int fd) {
   PartitionTable table(fdisk_new_context(), disk.path);
   if (!table.context_) return fail(ErrorKind::io, "{}: out of memory", disk.path);
   fdisk_disable_dialogs(table.context_.get(), 1);
   if (disk.is_file) fdisk_save_user_sector_size(table.context_.get(), disk.sector_size, disk.sector_size);
-  if (const int code = fdisk_assign_device(table.context_.get(), disk.path.c_str(), read_only); code != 0)
-    return failed(code, std::format("open {}", disk.path));
+  // A new table keeps bytes 0 to 439, which are ours.
+  fdisk_enable_bootbits_protection(table.context_.get(), 1);
+  if (const int code = fdisk_assign_device_by_fd(table.context_.get(), fd, disk.path.c_str(), 0); code != 0)
+    return failed(code, std::format("read the partition table of {}", disk.path));
   return table;
 }
 

@@ -18,14 +18,15 @@ struct Region {
   std::uint64_t size = 0;   // bytes
 };
 
-/// One disk opened by libfdisk, closed with this object. What libfdisk asks at a terminal is answered by no one.
+/// The table of one disk. What libfdisk would ask at a terminal has no answer here.
 class PartitionTable {
  public:
-  static Result<PartitionTable> open(const Disk& disk, bool read_only);
+  /// Reads the disk that `fd` has open for reading and writing; `fd` stays the caller's and must outlive this object.
+  static Result<PartitionTable> open(const Disk& disk, int fd);
 
   /// The partitions that are on the disk now; none if there is no table.
   std::vector<Region> partitions() const;
-  /// Writes the planned table and reads it back.
+  /// Writes the planned table, leaves the boot code of the first sector as it is, and compares what was written.
   Result<> write(const PlannedDisk& planned);
   /// Tells the kernel (block devices); the caller waits for the device nodes.
   Result<> reread();

@@ -1,4 +1,4 @@
-// ext2, ext3 and ext4 on libext2fs, with what mke2fs(8) 1.47.2 and its mke2fs.conf give by default.
+// ext2, ext3 and ext4 on libext2fs, with what mke2fs(8) and its mke2fs.conf give by default.
 #include <uuid/uuid.h>
 
 #include <array>
@@ -38,7 +38,10 @@ const Usage& usage_for(std::uint64_t size) {
   return usages[std::size(usages) - 1];
 }
 
-void set_features(ext2_super_block& super, FormatType type) {
+// mke2fs.conf of 1.44 (2018) and of 1.46 (2022) give ext4 the same features, all of which Linux 4.18 mounts (fs/ext4/ext4.h,
+// EXT4_FEATURE_INCOMPAT_SUPP and EXT4_FEATURE_RO_COMPAT_SUPP). 1.47 adds two: metadata_csum_seed, which GRUB before 2.12 refuses, and orphan_file,
+// which e2fsck before 1.47 refuses and Linux before 5.15 does not know.
+void set_features(ext2_super_block& super, FormatType type, Compat compat) {
   ext2fs_set_feature_sparse_super(&super);
   ext2fs_set_feature_large_file(&super);
   ext2fs_set_feature_filetype(&super);
@@ -52,10 +55,11 @@ void set_features(ext2_super_block& super, FormatType type) {
   ext2fs_set_feature_huge_file(&super);
   ext2fs_set_feature_flex_bg(&super);
   ext2fs_set_feature_metadata_csum(&super);
-  ext2fs_set_feature_csum_seed(&super);
   ext2fs_set_feature_64bit(&super);
   ext2fs_set_feature_dir_nlink(&super);
   ext2fs_set_feature_extra_isize(&super);
+  if (compat != Compat::newest) return;
+  ext2fs_set_feature_csum_seed(&super);
   ext2fs_set_feature_orphan_file(&super);
 }
 
@@ -63,7 +67,7 @@ ext2_super_block parameters(const FormatRequest& request) {
   const auto& usage = usage_for(request.size);
   ext2_super_block super{};
   super.s_rev_level = EXT2_DYNAMIC_REV;
-  set_features(super, request.type);
+  set_features(super, request.type, request.compat);
   super.s_log_block_size = usage.block_size == 4096 ? 2 : 0;
   super.s_log_cluster_size = super.s_log_block_size;
   super.s_inode_size = inode_size;

@@ -61,11 +61,15 @@ Result<> format_partitions(const Plan& plan, Report& report) {
       if (partition.format == FormatType::none) continue;
       report.log("{} {}: {}, {}, UUID {}", partition.device, partition.name, to_string(partition.format), format_size(partition.size),
                  partition.uuid);
+      // Open until the file system is made, so that the name stays this partition's.
+      Fd held;
+      if (!partition.in_file) held = TRY(open_partition(partition.device, {planned.disk.device, partition.number, partition.start, partition.size}));
       TRY(make_filesystem({
           .path = partition.device,
           .offset = partition.in_file ? partition.start : 0,
           .size = partition.size,
           .type = partition.format,
+          .compat = partition.compat,
           .label = partition.label,
           .uuid = partition.uuid,
           .mount_point = partition.mount,

@@ -1,7 +1,7 @@
 // filesystem/: make file systems and swap areas, and mount the target tree.
 //
-// ext2/3/4 are made by our own code on libext2fs, with the features that mke2fs(8) 1.47 gives by default; vfat by our own writer
-// (Microsoft's FAT specification, fatgen103); swap areas as mkswap(8) makes them.
+// ext2/3/4 are made by our own code on libext2fs, with the features that mke2fs(8) gives by default in the year that `compat` names; vfat by our own
+// writer (Microsoft's FAT specification, fatgen103); swap areas as mkswap(8) makes them.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@ struct FormatRequest {
   std::uint64_t offset = 0;  // bytes; 0 on a block device
   std::uint64_t size = 0;    // bytes
   FormatType type = FormatType::ext4;
+  Compat compat = Compat::y2018;  // ext4
   std::string label;
   std::string uuid;         // as blkid prints it; vfat: "1A2B-3C4D"
   std::string mount_point;  // kept by ext4 as "last mounted on"; may be empty

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <format>
-#include <thread>
 #include <vector>
 
 #include "base/fd.h"
@@ -79,15 +78,26 @@ std::string hardware_text(const std::string& directory, std::initializer_list<co
   return {};
 }
 
+// NVMe, MMC and virtio have a file of their own; SCSI and ATA show the unit serial number page as it is, four bytes of header first (SPC-4 §7.8.17).
+std::string serial_of(const std::string& directory) {
+  if (auto serial = hardware_text(directory, {"/device/serial", "/serial"}); !serial.empty()) return serial;
+  constexpr std::size_t header = 4;
+  const auto page = sysfs::text(directory + "/device/vpd_pg80");
+  if (page.size() <= header) return {};
+  const std::string_view serial(page.c_str() + header);  // up to the first zero byte
+  return printable(trim(serial));
+}
+
 Disk describe_block_device(const std::string& sys, const std::string& dev, const std::string& name) {
   const std::string directory = sys + "/block/" + name;
   Disk disk;
   disk.name = name;
   disk.path = dev + "/" + name;
+  disk.device = sysfs::text(directory + "/dev");
   disk.size = sysfs::number(directory + "/size") * 512;  // always 512-byte units, Documentation/ABI/stable/sysfs-block
   disk.sector_size = static_cast<std::uint32_t>(sysfs::number(directory + "/queue/logical_block_size", 512));
   disk.model = hardware_text(directory, {"/device/model", "/device/name"});
-  disk.serial = hardware_text(directory, {"/device/serial", "/serial", "/device/vpd_pg80"});
+  disk.serial = serial_of(directory);
   disk.wwn = hardware_text(directory, {"/wwid", "/device/wwid"});
   disk.transport = transport_of(sys, name);
   disk.rotational = sysfs::number(directory + "/queue/rotational") == 1;
@@ -106,10 +116,14 @@ std::string loop_on(const std::string& path) {
   return {};
 }
 
-Result<> probe_content(Disk& disk) {
-  auto content = TRY(read_content(disk.path, disk.size, disk.sector_size));
-  disk.content = content.kind;
-  disk.found = std::move(content.description);
+Result<> probe_content(Disk& disk, int fd) {
+  auto state = TRY(read_content(fd, disk.size, disk.sector_size));
+  disk.content = state.content.kind;
+  disk.found = std::move(state.content.description);
+  disk.mark = std::move(state.content.mark);
+  disk.closed = state.closed;
+  disk.table_id = std::move(state.table_id);
+  disk.digest = std::move(state.digest);
   return {};
 }
 
@@ -134,7 +148,9 @@ Result<std::vector<Disk>> scan_disks(const std::string& sys, const std::string& 
     Disk disk = describe_block_device(sys, dev, name);
     if (!loop && is_signet_medium(name, sys, dev)) continue;
     if (disk.size == 0) continue;  // a card reader without a card, a loop without a file
-    if (auto probed = probe_content(disk); !probed) {
+    const auto fd = open_file(disk.path, O_RDONLY);
+    auto probed = fd ? probe_content(disk, fd->get()) : Result<>(std::unexpected(fd.error()));
+    if (!probed) {
       disk.content = DiskContent::foreign;
       disk.found = "unreadable: " + probed.error().message();
     }
@@ -144,33 +160,37 @@ Result<std::vector<Disk>> scan_disks(const std::string& sys, const std::string& 
   return disks;
 }
 
-DeviceEvents device_events(const std::string& sys) {
-  return {sysfs::text(sys + "/kernel/uevent_seqnum"), std::chrono::steady_clock::now()};  // Documentation/ABI/testing/sysfs-kernel-uevent-seqnum
-}
-
-void wait_for_devices(const DeviceEvents& seen, std::chrono::milliseconds quiet, const std::string& sys) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  for (auto last = seen;;) {
-    const auto now = device_events(sys);
-    if (now.sequence != last.sequence) last = now;
-    if (now.since - last.since >= quiet || now.since >= deadline) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-}
-
 Result<Disk> describe_disk(const std::string& path, std::uint32_t sector_size) {
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return fail_errno("{}", path);
+  // Opening a FIFO or a terminal could wait for ever.
+  if (!S_ISBLK(status.st_mode) && !S_ISREG(status.st_mode)) return fail(ErrorKind::refused, "{} is neither a block device nor an image file", path);
+  const Fd fd = TRY(open_file(path, O_RDONLY));
+  return describe_open_disk(fd.get(), path, sector_size);
+}
+
+Result<Disk> describe_open_disk(int fd, const std::string& path, std::uint32_t sector_size) {
+  auto disk = TRY(identify_open_disk(fd, path, sector_size));
+  TRY_WITHIN(probe_content(disk, fd), path);
+  return disk;
+}
+
+Result<Disk> identify_open_disk(int fd, const std::string& path, std::uint32_t sector_size) {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) return fail_errno("{}", path);
   Disk disk;
   if (S_ISBLK(status.st_mode)) {
     const auto number = std::format("{}:{}", major(status.st_rdev), minor(status.st_rdev));
     const auto name = sysfs::link_name("/sys/dev/block/" + number);
+    if (name.empty()) return fail(ErrorKind::not_found, "{}: the kernel no longer has this disk", path);
     if (!sysfs::exists("/sys/block/" + name)) return fail(ErrorKind::refused, "{} is a partition, not a disk; name the whole disk", path);
     disk = describe_block_device("/sys", "/dev", name);
     disk.path = path;
+    disk.device = number;
   } else if (S_ISREG(status.st_mode)) {
     disk.path = path;
     disk.name = path.substr(path.rfind('/') + 1);
+    disk.device = std::format("{}:{} {}", major(status.st_dev), minor(status.st_dev), status.st_ino);
     disk.size = static_cast<std::uint64_t>(status.st_size);
     disk.sector_size = sector_size;
     disk.transport = "file";
@@ -180,8 +200,28 @@ Result<Disk> describe_disk(const std::string& path, std::uint32_t sector_size) {
   } else {
     return fail(ErrorKind::refused, "{} is neither a block device nor an image file", path);
   }
-  TRY_WITHIN(probe_content(disk), path);
   return disk;
+}
+
+Result<Fd> open_partition(const std::string& path, const PartitionPlace& expected) {
+  auto fd = TRY(open_file(path, O_RDONLY));
+  struct stat status{};
+  std::uint64_t size = 0;
+  if (::fstat(fd.get(), &status) != 0) return fail_errno("{}", path);
+  if (!S_ISBLK(status.st_mode)) return fail(ErrorKind::refused, "{} is not a partition of the planned disk: it is not a block device", path);
+  if (::ioctl(fd.get(), BLKGETSIZE64, &size) != 0) return fail_errno("size of {}", path);
+  const auto directory = std::format("/sys/dev/block/{}:{}", major(status.st_rdev), minor(status.st_rdev));
+  const auto number = sysfs::number(directory + "/partition"), start = sysfs::number(directory + "/start") * 512;
+  const auto disk = sysfs::text(directory + "/../dev");
+  if (disk != expected.disk || number != expected.number || start != expected.start || size != expected.size)
+    return std::unexpected(
+        Error(ErrorKind::refused,
+              std::format("{} is not the planned partition: it is number {} at {} with {} on disk {}, but number {} at {} with {} on "
+                          "disk {} was planned",
+                          path, number, format_size(start), format_size(size), disk.empty() ? "?" : disk, expected.number,
+                          format_size(expected.start), format_size(expected.size), expected.disk))
+            .advise("something has changed the disk or its name since it was partitioned; look at it, then run the install again"));
+  return fd;
 }
 
 }  // namespace signet

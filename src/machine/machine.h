@@ -10,15 +10,17 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "machine/local_config.h"
+#include "machine/mark.h"
 
 namespace signet {
 
-/// What stands on a disk before we touch it; the wipe rule is decided on this.
+/// What is on a disk before we touch it; the wipe rule is decided on this and on the mark.
 enum class DiskContent {
-  blank,    // no signature that libblkid knows, and the first and last MiB are all zeros
-  signet,   // carries Signet's mark (disk/mark.h): installed by Signet, completely or not
+  blank,    // no signature that libblkid knows, and zeros wherever one looks (machine/content.h)
+  signet,   // carries Signet's mark (machine/mark.h) and the table that belongs to it: installed by Signet, completely or not
   foreign,  // anything else
 };
 
@@ -37,8 +39,13 @@ struct Disk {
   bool is_file = false;  // an image file, not a block device
   unsigned index = 0;    // its place among the disks sorted by kernel name (vda vdb … vdz vdaa), from 0
   DiskContent content = DiskContent::foreign;
-  std::string found;   // what stands on it, for people: "gpt, ext4 "data"", "nothing", "Signet 0.1, 2026-11-21"
-  std::string in_use;  // why it must not be written: "vda1 is mounted on /", "vda2 is swap"; empty if free
+  std::string found;   // what is on it, for people: "gpt, ext4 "data"", "nothing", "a Signet 0.1 system, …"
+  std::string device;  // "253:0", the kernel's number of it; of an image file "8:1 1234", its file system's and its inode
+  std::string digest;  // SHA-256 over its first and last MiB and `found`: what the wipe rule is decided on, in 64 hex digits; empty if unreadable
+  std::optional<Mark> mark;  // content == signet: what it says
+  std::string table_id;      // of its partition table, as marks have it: a GPT's disk GUID or an MBR's 8 hex digits, lower case; empty: none
+  bool closed = false;       // its first sector gives control back to the firmware (machine/boot_code.h)
+  std::string in_use;        // why it must not be written: "vda1 is mounted on /", "vda2 is swap"; empty if free
 
   /// "/dev/vda (20 GiB, virtio, QEMU HARDDISK, serial X)".
   std::string describe() const;
@@ -118,11 +125,30 @@ struct DeviceEvents {
 DeviceEvents device_events(const std::string& sys = "/sys");
 
 /// Waits until the kernel has announced no device for as long as `quiet`, counted from `seen` if nothing came since: disks are found one by one, and
-/// a rule that means "the only disk" must not be judged while one is still to come. At most 10 s.
+/// a rule that means "the only disk" must not be judged while one is still to come. At most `quiet` and 10 s more.
 void wait_for_devices(const DeviceEvents& seen, std::chrono::milliseconds quiet, const std::string& sys = "/sys");
+
+/// How long this machine's controllers may be silent between two disks. Those that are built into the kernel (virtio, NVMe, AHCI) have been searched
+/// before the first program runs: 300 ms. USB takes 1 s, and 3 s with a storage device on it (usb-storage waits for a second itself); SCSI adapters
+/// 3 s; SAS with its expanders 8 s; Fibre Channel, where targets log in one by one, 10 s.
+std::chrono::milliseconds settle_time(const std::string& sys = "/sys");
 
 /// A block device, or an image file that stands for a disk. `sector_size` is for files only.
 Result<Disk> describe_disk(const std::string& path, std::uint32_t sector_size = 512);
+/// The same of what `fd` has open, whatever `path` leads to by now.
+Result<Disk> describe_open_disk(int fd, const std::string& path, std::uint32_t sector_size = 512);
+/// The same without what is on it, which is not read.
+Result<Disk> identify_open_disk(int fd, const std::string& path, std::uint32_t sector_size = 512);
+
+/// Where a partition is expected.
+struct PartitionPlace {
+  std::string disk;  // Disk::device of the disk that it is on
+  unsigned number = 0;
+  std::uint64_t start = 0, size = 0;  // bytes
+};
+/// Opens a partition's device for reading if it is the expected one; an error of kind refused says what it is instead. While it is open its name
+/// cannot pass to another device.
+Result<Fd> open_partition(const std::string& path, const PartitionPlace& expected);
 
 /// Ethernet links (ARPHRD_ETHER with a device behind them), sorted by name.
 std::vector<Link> scan_links(const std::string& sys = "/sys");

@@ -15,8 +15,10 @@ namespace {
 
 constexpr std::string_view magic = "SIGNETMK";
 constexpr std::uint32_t layout_version = 1;
-constexpr std::size_t at_layout = 8, at_state = 12, at_time = 16, at_version = 24, at_host = 56, at_table = 312, at_checksum = 508;
-constexpr std::size_t version_size = 32, host_size = 256, table_size = 64;
+constexpr std::size_t at_layout = 8, at_state = 12, at_time = 16, at_version = 24, at_host = 56, at_table = 312, at_profile = 376, at_image = 408,
+                      at_flags = 440, at_before = 444, at_checksum = 508;
+constexpr std::size_t version_size = 32, host_size = 256, table_size = 64, digest_size = 32;
+constexpr std::uint32_t keeps_data_bit = 1;
 
 // RFC 3720 §12.1: the Castagnoli polynomial, reflected. One block at a time needs no table.
 std::uint32_t crc32c(std::span<const std::byte> bytes) {
@@ -50,6 +52,23 @@ std::string get_text(std::span<const std::byte> block, std::size_t at, std::size
   return {text, ::strnlen(text, size)};
 }
 
+// 64 hex digits as 32 bytes; anything else leaves zeros.
+void put_digest(std::span<std::byte> block, std::size_t at, std::string_view hex) {
+  const auto digit = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+  };
+  if (hex.size() != 2 * digest_size || std::ranges::any_of(hex, [&](char c) { return digit(c) < 0; })) return;
+  for (std::size_t i = 0; i < digest_size; ++i) block[at + i] = static_cast<std::byte>(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
+}
+
+std::string get_digest(std::span<const std::byte> block, std::size_t at) {
+  const auto bytes = block.subspan(at, digest_size);
+  if (std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; })) return {};
+  return to_hex({reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()});
+}
+
+std::string plain_id(std::string_view id) { return to_lower(id.starts_with("0x") ? id.substr(2) : id); }
+
 }  // namespace
 
 std::array<std::byte, mark_size> encode_mark(const Mark& mark) {
@@ -60,7 +79,11 @@ std::array<std::byte, mark_size> encode_mark(const Mark& mark) {
   put(block, at_time, mark.time);
   put_text(block, at_version, version_size, mark.version);
   put_text(block, at_host, host_size, mark.host);
-  put_text(block, at_table, table_size, to_lower(mark.table.starts_with("0x") ? std::string_view(mark.table).substr(2) : mark.table));
+  put_text(block, at_table, table_size, plain_id(mark.table));
+  put_digest(block, at_profile, mark.profile_sha256);
+  put_digest(block, at_image, mark.image_sha256);
+  put(block, at_flags, mark.keeps_data ? keeps_data_bit : 0U);
+  put_text(block, at_before, table_size, plain_id(mark.before));
   put(block, at_checksum, crc32c(std::span(block).first(at_checksum)));
   return block;
 }
@@ -76,6 +99,10 @@ std::optional<Mark> decode_mark(std::span<const std::byte> block) {
       .table = get_text(block, at_table, table_size),
       .time = get<std::int64_t>(block, at_time),
       .complete = get<std::uint32_t>(block, at_state) == 1,
+      .profile_sha256 = get_digest(block, at_profile),
+      .image_sha256 = get_digest(block, at_image),
+      .keeps_data = (get<std::uint32_t>(block, at_flags) & keeps_data_bit) != 0,
+      .before = get_text(block, at_before, table_size),
   };
 }
 
@@ -89,8 +116,13 @@ Result<std::optional<Mark>> read_mark(const std::string& disk) {
 
 Result<> write_mark(const std::string& disk, const Mark& mark) {
   const Fd fd = TRY(open_file(disk, O_WRONLY));
-  TRY_WITHIN(write_all_at(fd.get(), encode_mark(mark), mark_offset), "write Signet's mark to " + disk);
-  if (::fdatasync(fd.get()) != 0) return fail_errno("sync {}", disk);
+  TRY_WITHIN(write_mark(fd.get(), mark), disk);
+  return {};
+}
+
+Result<> write_mark(int fd, const Mark& mark) {
+  TRY_WITHIN(write_all_at(fd, encode_mark(mark), mark_offset), "write Signet's mark");
+  if (::fdatasync(fd) != 0) return fail_errno("sync Signet's mark");
   return {};
 }
 

@@ -12,7 +12,10 @@
 //       24    32  version of Signet, UTF-8, padded with zeros
 //       56   256  host that the disk was installed as, padded with zeros
 //      312    64  id of the partition table: the GPT's disk GUID, or the MBR's disk id as 8 hex digits; lower case, padded with zeros
-//      376   132  zeros
+//      376    32  SHA-256 of the profile, zeros if unknown
+//      408    32  SHA-256 of the image as stored, zeros if unknown
+//      440     4  bit 0: the disk keeps data that were there before the install
+//      444    64  id of the table that the disk had when this install began and the disk was Signet's already; else zeros
 //      508     4  CRC-32C (RFC 3720 §12.1) of bytes 0 to 507
 #pragma once
 
@@ -28,11 +31,15 @@
 namespace signet {
 
 struct Mark {
-  std::string version;    // of Signet
-  std::string host;       // that the disk was installed as; empty if it had no name, or what stands there is not one
-  std::string table;      // id of the partition table, "0x" of an MBR's or not
-  std::int64_t time = 0;  // seconds since 1970
-  bool complete = false;  // the install ran to its end
+  std::string version;              // of Signet
+  std::string host;                 // that the disk was installed as; empty if it had no name, or what is there is not one
+  std::string table;                // id of the partition table, "0x" of an MBR's or not
+  std::int64_t time = 0;            // seconds since 1970
+  bool complete = false;            // the install ran to its end
+  std::string profile_sha256 = {};  // of the profile, 64 hex digits or empty
+  std::string image_sha256 = {};    // of the image as stored, the same
+  bool keeps_data = false;          // the install left data on the disk that were there before: only wipe = "any" may erase it
+  std::string before = {};          // id of the table that the install found, if that was Signet's; it counts as ours until the new one is there
 };
 
 inline constexpr std::uint64_t mark_offset = 1024 * 1024 - 4096;
@@ -46,5 +53,6 @@ std::optional<Mark> decode_mark(std::span<const std::byte> block);
 Result<std::optional<Mark>> read_mark(const std::string& disk);
 /// Writes and syncs it.
 Result<> write_mark(const std::string& disk, const Mark& mark);
+Result<> write_mark(int fd, const Mark& mark);
 
 }  // namespace signet

@@ -25,6 +25,7 @@ constexpr SettingRule rules[] = {
     {"iface", Kind::text, "use only this network interface"},
     {"console", Kind::text, "more consoles, as the kernel's console=", {}, true},
     {"break", Kind::list, "stop before these stages with a shell on every console", stages},
+    {"settle", Kind::time, "count the disks as found when no device has appeared for so long"},
     {"retries", Kind::number, "try so many times more when an install fails"},
     {"on-success", Kind::word, "what to do after an install", actions},
     {"on-failure", Kind::word, "what to do after a failure", actions},

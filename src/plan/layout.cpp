@@ -56,6 +56,8 @@ PlannedPartition planned_from(const PartitionRule& rule, unsigned number, const 
   planned.name = rule.name;
   planned.type = rule.type;
   planned.format = rule.format;
+  // What every image of the last years can read, grow and check; GRUB before 2.12 does not know the checksum seed that mke2fs 1.47 sets.
+  planned.compat = rule.compat == Compat::automatic ? Compat::y2018 : rule.compat;
   planned.label = rule.label;
   planned.mount = rule.mount;
   planned.options = rule.options;

@@ -7,6 +7,7 @@
 
 #include "base/size.h"
 #include "base/text.h"
+#include "plan/wipe.h"
 
 namespace signet {
 
@@ -38,6 +39,48 @@ std::string sets_apart(const Disk& disk, std::span<const Disk* const> others) {
   if (alone(&Disk::serial)) return std::format("serial = \"{}\"", disk.serial);
   if (alone(&Disk::wwn)) return std::format("wwn = \"{}\"", disk.wwn);
   return std::format("path = \"{}\"", disk.path);
+}
+
+namespace {
+
+bool same_wwn(const Disk& a, const Disk& b) { return &a != &b && !a.wwn.empty() && to_lower(a.wwn) == to_lower(b.wwn); }
+
+}  // namespace
+
+Result<const Disk*> choose_disk(const DiskRule& rule, const std::vector<Disk>& disks) {
+  std::vector<const Disk*> matching;
+  for (const auto& disk : disks)
+    if (why_not(rule.match, disk).empty()) matching.push_back(&disk);
+  if (matching.size() == 1) return matching.front();
+
+  std::string text;
+  if (matching.empty()) {
+    text = std::format("disk `{}`: no disk matches {}", rule.id, rule.match.text());
+    for (const auto& disk : disks) text += std::format("\n  {}: {}", disk.describe(), why_not(rule.match, disk));
+    if (disks.empty()) text += "\n  this kernel sees no disk in this machine";
+  } else {
+    text = std::format("disk `{}`: {} disks match {}, but exactly one may", rule.id, matching.size(), rule.match.text());
+    for (const auto* disk : matching) {
+      const auto other = std::ranges::find_if(matching, [&](const Disk* each) { return same_wwn(*each, *disk); });
+      text += other == matching.end()
+                  ? std::format("\n  {}: holds {}; to mean this one, add {} to its match", disk->describe(), disk->found, sets_apart(*disk, matching))
+                  : std::format(
+                        "\n  {}: holds {}; the same WWN as {}, so they are two paths to one disk: connect one path for the install, or add "
+                        "path = \"{}\" to its match",
+                        disk->describe(), disk->found, (*other)->path, disk->path);
+    }
+  }
+  return std::unexpected(Error(ErrorKind::refused, std::move(text)));
+}
+
+std::string why_not_usable(const DiskRule& rule, const Disk& disk, const std::vector<Disk>& disks, std::span<const std::string> hosts) {
+  if (disk.read_only) return "is read-only";
+  if (!disk.in_use.empty()) return "is in use: " + disk.in_use;
+  for (const auto& other : disks)
+    if (same_wwn(other, disk) && !other.in_use.empty()) return std::format("is also {}, which is in use: {}", other.path, other.in_use);
+  // What cannot be read now cannot be compared before the first write.
+  if (disk.digest.empty()) return std::format("cannot be used: {}", disk.found);
+  return why_not_wiped(rule.wipe, disk, hosts);
 }
 
 }  // namespace signet

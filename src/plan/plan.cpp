@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "plan/layout.h"
 #include "plan/match.h"
+#include "plan/wipe.h"
 
 namespace signet {
 namespace {
@@ -20,7 +21,10 @@ class Planner {
 
   Result<Plan> make() {
     check_rules();
+    std::ranges::copy_if(inputs_.hosts, std::back_inserter(plan_.hosts), [](const std::string& host) { return !host.empty(); });
+    plan_.targets = inputs_.targets;
     for (const auto& rule : inputs_.profile.disks) plan_disk(rule);
+    note_unused();
     plan_image();
     plan_boot_loader();
     const auto& reasons = refusals_.reasons;
@@ -35,7 +39,7 @@ class Planner {
 
   // What parse_profile() sees to for files holds for flags too.
   void check_rules() {
-    if (inputs_.profile.disks.empty()) return refuse("the profile names no disk: where shall the system go?");
+    if (inputs_.profile.disks.empty()) return refuse("the profile has no [[disk]], so there is no place for the system");
     std::map<std::string, std::string> mounts;  // and the name of the partition there
     for (const auto& rule : inputs_.profile.disks) {
       std::set<std::string> names;
@@ -49,47 +53,14 @@ class Planner {
     if (!mounts.contains("/")) refuse("no partition has mount = \"/\": where shall the system go?");
   }
 
-  // The one disk that a rule matches, or a refusal that shows every candidate.
-  const Disk* choose(const DiskRule& rule) {
-    const auto& disks = inputs_.machine.disks;
-    std::vector<const Disk*> matching;
-    for (const auto& disk : disks)
-      if (why_not(rule.match, disk).empty()) matching.push_back(&disk);
-    if (matching.size() == 1) return matching.front();
-
-    std::string text;
-    if (matching.empty()) {
-      text = std::format("disk `{}`: no disk matches {}", rule.id, rule.match.text());
-      for (const auto& disk : disks) text += std::format("\n  {}: {}", disk.describe(), why_not(rule.match, disk));
-      if (disks.empty()) text += "\n  this machine has no disk that this kernel can see";
-    } else {
-      text = std::format("disk `{}`: {} disks match {}, but exactly one may", rule.id, matching.size(), rule.match.text());
-      for (const auto* disk : matching)
-        text += std::format("\n  {}: holds {}; to mean this one, add {} to its match", disk->describe(), disk->found, sets_apart(*disk, matching));
-    }
-    refuse(std::move(text));
-    return nullptr;
-  }
-
-  void check_wipe(const DiskRule& rule, const Disk& disk) {
-    const auto refuse_disk = [&](std::string_view why) { refuse(std::format("disk `{}`: {} {}", rule.id, disk.describe(), why)); };
-    if (disk.read_only) return refuse_disk("is read-only");
-    if (!disk.in_use.empty()) return refuse_disk("is in use: " + disk.in_use);
-    if (disk.content == DiskContent::blank || rule.wipe == WipeRule::any) return;
-    if (rule.wipe == WipeRule::blank)
-      refuse_disk(std::format("is not empty, it holds {}; wipe = \"blank\" forbids that, wipe = \"{}\" would allow it", disk.found,
-                              disk.content == DiskContent::signet ? "signet" : "any"));
-    else if (disk.content == DiskContent::foreign)
-      refuse_disk(std::format("holds {}; wipe = \"signet\" allows only empty disks and those that Signet installed, wipe = \"any\" would allow it",
-                              disk.found));
-  }
-
   void plan_disk(const DiskRule& rule) {
-    const Disk* disk = choose(rule);
-    if (!disk) return;
+    const auto chosen = choose_disk(rule, inputs_.machine.disks);
+    if (!chosen) return refuse(chosen.error().message());
+    const Disk* disk = *chosen;
     for (const auto& other : plan_.disks)
       if (other.disk.path == disk->path) return refuse(std::format("disks `{}` and `{}` are both {}", other.id, rule.id, disk->describe()));
-    check_wipe(rule, *disk);
+    if (const auto why = why_not_usable(rule, *disk, inputs_.machine.disks, plan_.hosts); !why.empty())
+      refuse(std::format("disk `{}`: {} {}", rule.id, disk->describe(), why));
 
     PlannedDisk planned;
     planned.disk = *disk;
@@ -109,6 +80,12 @@ class Planner {
       }
     }
     plan_.disks.push_back(std::move(planned));
+  }
+
+  void note_unused() {
+    for (const auto& disk : inputs_.machine.disks)
+      if (!std::ranges::any_of(plan_.disks, [&](const PlannedDisk& planned) { return planned.disk.path == disk.path; }))
+        plan_.unused.push_back(std::format("{}: holds {}", disk.describe(), disk.found));
   }
 
   void plan_image() {
@@ -213,6 +190,7 @@ std::string Plan::text() const {
     text += std::format("  holds {}; gets a new {} table\n", planned.disk.found.empty() ? "?" : planned.disk.found, to_string(planned.table));
     text += table_text(planned);
   }
+  for (const auto& each : unused) text += std::format("not used: {}\n", each);
   if (!image_source.empty()) {
     const auto uri = parse_uri(image_source);
     text += std::format("image: {}{}\n", uri ? uri->display() : hide_secrets(image_source), image_size ? ", " + format_size(*image_size) : "");

@@ -123,6 +123,7 @@ std::string to_flag(const PartitionRule& rule) {
   flag.add("size", to_string(rule.size));
   if (rule.type != PartitionType::linux) flag.add("type", to_string(rule.type));
   if (rule.format != FormatType::none) flag.add("format", to_string(rule.format));
+  if (rule.compat != Compat::automatic) flag.add("compat", to_string(rule.compat));
   flag.text("label", rule.label);
   flag.text("mount", rule.mount);
   std::string options;

@@ -56,12 +56,17 @@ struct DiskMatch {
   std::string text() const;
 };
 
-enum class WipeRule { blank, signet, any };
+/// Which disks may be wiped; plan/wipe.h has the whole rule.
+enum class WipeRule { blank, signet, signet_any, any };
 enum class TableType { gpt, mbr };
 enum class FormatType { none, ext2, ext3, ext4, vfat, swap };
 std::string_view to_string(WipeRule rule);
 std::string_view to_string(TableType table);
 std::string_view to_string(FormatType format);
+
+/// The age of the systems that can read an ext4 file system: kernel, e2fsprogs and GRUB of that year. Of `automatic` plan/ makes y2018.
+enum class Compat { automatic, y2018, y2022, newest };
+std::string_view to_string(Compat compat);
 
 /// What a partition is for. In GPT a type GUID, in MBR a byte; disk/ knows which.
 enum class PartitionType { linux, esp, bios, swap, boot, home, raid, lvm };
@@ -72,9 +77,10 @@ struct PartitionRule {
   SizeRule size;
   PartitionType type = PartitionType::linux;
   FormatType format = FormatType::none;
-  std::string label;                 // file system label; default: none
-  std::string mount;                 // absolute path in the target, or empty
-  std::vector<std::string> options;  // mount options for fstab and for the install's own mount; default: "defaults"
+  Compat compat = Compat::automatic;  // ext4 only
+  std::string label;                  // file system label; default: none
+  std::string mount;                  // absolute path in the target, or empty
+  std::vector<std::string> options;   // mount options for fstab and for the install's own mount; default: "defaults"
   Place place;
 };
 

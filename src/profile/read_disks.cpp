@@ -17,7 +17,7 @@ Place place_in(const toml::table& table, std::string_view key) {
 }  // namespace
 
 PartitionRule Reader::read_partition(const toml::table& table, TableType disk_table) {
-  Section section(table, "disk.partition", {"name", "size", "type", "format", "label", "mount", "options"}, diagnostics_);
+  Section section(table, "disk.partition", {"name", "size", "type", "format", "compat", "label", "mount", "options"}, diagnostics_);
   PartitionRule rule;
   rule.place = section.place();
   rule.name = section.checked("name", check_partition_name).value_or("");
@@ -26,6 +26,7 @@ PartitionRule Reader::read_partition(const toml::table& table, TableType disk_ta
   const auto before = diagnostics_.size();
   rule.format = section.word("format", format_words).value_or(FormatType::none);
   rule.type = section.word("type", type_words).value_or(rule.format == FormatType::swap ? PartitionType::swap : PartitionType::linux);
+  rule.compat = section.word("compat", compat_words).value_or(Compat::automatic);
   rule.mount = section.checked("mount", check_mount_point).value_or("");
   mount_unclear_ = mount_unclear_ || (section.has("mount") && rule.mount.empty());
   rule.options = section.checked_list("options", check_mount_option);
@@ -41,6 +42,7 @@ void Reader::check_use(Section& section, const PartitionRule& rule, TableType di
     section.note(section.place(key), std::format("{}: {}", section.path(key), why));
   };
   const bool mountable = rule.format != FormatType::none && rule.format != FormatType::swap;
+  if (section.has("compat") && rule.format != FormatType::ext4) wrong("compat", "only ext4 has it; remove it, or set format = \"ext4\"");
   if (section.has("label"))
     if (const auto fine = check_label(rule.label, rule.format); !fine) wrong("label", fine.error().message());
   if (!rule.mount.empty() && !mountable)
@@ -115,7 +117,9 @@ DiskRule Reader::read_disk(const toml::table& table) {
   if (!section.has("id")) rule.id = "disk";
   if (const auto* match = section.table("match")) rule.match = read_match(*match);
   if (!section.has("wipe"))
-    section.missing("wipe", "write \"blank\" (only an empty disk), \"signet\" (or one that Signet installed) or \"any\"; there is no default");
+    section.missing("wipe",
+                    "write \"blank\" (only an empty disk), \"signet\" (or one that Signet installed as this host), \"signet-any\" (as any host) or "
+                    "\"any\"; there is no default");
   rule.wipe = section.word("wipe", wipe_words).value_or(WipeRule::blank);
   rule.table = section.word("table", table_words).value_or(TableType::gpt);
   const auto tables = section.tables("partition");

@@ -67,6 +67,7 @@ std::string match_table(const DiskMatch& match) {
 std::string partition_table(const PartitionRule& rule) {
   std::string text = std::format("{{ name = {}, size = {}, type = {}", quoted(rule.name), quoted(to_string(rule.size)), quoted(to_string(rule.type)));
   if (rule.format != FormatType::none) text += ", format = " + quoted(to_string(rule.format));
+  if (rule.compat != Compat::automatic) text += ", compat = " + quoted(to_string(rule.compat));
   if (!rule.label.empty()) text += ", label = " + quoted(rule.label);
   if (!rule.mount.empty()) text += ", mount = " + quoted(rule.mount);
   if (!rule.options.empty()) text += ", options = " + list(rule.options);

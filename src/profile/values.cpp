@@ -225,6 +225,7 @@ Result<> check_time_zone(std::string_view text) {
   return {};
 }
 
+std::string_view to_string(Compat compat) { return word_of(compat_words, compat); }
 std::string_view to_string(WipeRule rule) { return word_of(wipe_words, rule); }
 std::string_view to_string(TableType table) { return word_of(table_words, table); }
 std::string_view to_string(FormatType format) { return word_of(format_words, format); }

@@ -14,7 +14,8 @@ namespace signet {
 template <class Enum, std::size_t size>
 using Words = std::array<std::pair<std::string_view, Enum>, size>;
 
-inline constexpr Words<WipeRule, 3> wipe_words = {{{"blank", WipeRule::blank}, {"signet", WipeRule::signet}, {"any", WipeRule::any}}};
+inline constexpr Words<WipeRule, 4> wipe_words = {
+    {{"blank", WipeRule::blank}, {"signet", WipeRule::signet}, {"signet-any", WipeRule::signet_any}, {"any", WipeRule::any}}};
 inline constexpr Words<TableType, 2> table_words = {{{"gpt", TableType::gpt}, {"mbr", TableType::mbr}}};
 inline constexpr Words<FormatType, 6> format_words = {{{"none", FormatType::none},
                                                        {"ext2", FormatType::ext2},
@@ -22,6 +23,8 @@ inline constexpr Words<FormatType, 6> format_words = {{{"none", FormatType::none
                                                        {"ext4", FormatType::ext4},
                                                        {"vfat", FormatType::vfat},
                                                        {"swap", FormatType::swap}}};
+inline constexpr Words<Compat, 4> compat_words = {
+    {{"auto", Compat::automatic}, {"2018", Compat::y2018}, {"2022", Compat::y2022}, {"newest", Compat::newest}}};
 inline constexpr Words<PartitionType, 8> type_words = {{{"linux", PartitionType::linux},
                                                         {"esp", PartitionType::esp},
                                                         {"bios", PartitionType::bios},

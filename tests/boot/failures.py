@@ -149,7 +149,7 @@ CASES = {
     "two-disks": Case(r"2 disks match transport = .virtio., but exactly one may", "refused", hosts={"default.toml": profile()}, disks=("1G", "2G")),
     "no-disk": Case(r"no disk matches size = .>=100GiB.", "refused", hosts={"default.toml": profile(match='size = ">=100GiB"')}),
     "too-small": Case(r"is too small: its partitions need 5 GiB", "no-space", hosts={"default.toml": profile(size="5GiB")}),
-    "wipe-forbids": Case(r"wipe = .blank. forbids that", "refused", hosts={"default.toml": profile()}, dirty=True),
+    "wipe-forbids": Case(r"wipe = .blank. allows only empty disks", "refused", hosts={"default.toml": profile()}, dirty=True),
     "image-missing": Case(r"image: http://.*none\.tar\.zst: the server does not have it", "not-found", hosts={"default.toml": profile(source="../images/none.tar.zst")}),
     "wrong-sha256": Case(r"its SHA-256 is [0-9a-f]{64}, but the profile says 0{64}", "verification", hosts={"default.toml": profile(sha="0" * 64)}, untouched=False),
     "truncated-image": Case(r"the image cannot be decompressed: Truncated zstd input", "invalid", hosts={"default.toml": profile()}, images=truncated, untouched=False, timeout=90),

@@ -27,6 +27,13 @@ needs_root() {
   }
 }
 
+# closed DISK: its first sector is ours, which gives control back to the firmware: INT 18h, sti, hlt, jmp; and it ends as a boot sector does.
+closed() {
+  [ "$(od -An -tx1 -j31 -N6 "$1" | tr -d ' ')" = cd18fbf4ebfc ] || fail "$1 does not give control back to the firmware: $(od -An -tx1 -N64 "$1")"
+  [ "$(od -An -tx1 -j510 -N2 "$1" | tr -d ' ')" = 55aa ] || fail "$1 has no boot sector"
+  head -c 440 "$1" | grep -aq 'Signet: installation not finished' || fail "$1 does not say that the installation is not finished"
+}
+
 # mount_image FILE PLACE [OPTIONS]: by a loop device.
 mount_image() {
   mkdir -p "$2"

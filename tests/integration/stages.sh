@@ -40,7 +40,7 @@ judge_table() { # DISK gpt|dos
   sfdisk --verify "$1" >"$work/verify" 2>&1 || fail "sfdisk --verify: $(cat "$work/verify")"
   [ "$(sfdisk --json "$1" | grep -c '"node"')" = 4 ] || fail "sfdisk sees $(sfdisk --dump "$1")"
   [ "$(blkid -p -o value -s PTTYPE "$1")" = "$2" ] || fail "blkid sees no $2 table"
-  cmp -n 440 "$1" /dev/zero || fail "there is boot code"
+  closed "$1"
   sfdisk --json "$1" | sed -n 's/.*"start": *\([0-9]*\).*/\1/p' | while read -r start; do [ $((start % 2048)) = 0 ] || fail "a partition starts at sector $start"; done
 }
 
@@ -79,16 +79,57 @@ for table in gpt mbr; do
   grep -q '"event":"failed"' "$state/events.jsonl" && fail "a failed event"
   ok "$table: every stage alone, on an image file"
 
-  # The same disk again: blank forbids it, signet allows it, and a table that somebody else wrote makes it foreign.
+  # The same disk again: blank forbids it, signet allows it to the same host, and a table that somebody else wrote makes it foreign.
   if "$agent" plan --profile "$work/$table.toml" --target "$disk" --state "$state" >"$work/out" 2>&1; then fail "wipe = blank allowed an installed disk"; fi
-  grep -q 'holds installed by Signet' "$work/out" || fail "the message is: $(cat "$work/out")"
+  grep -q 'holds a Signet .* system, installed as node07' "$work/out" || fail "the message is: $(cat "$work/out")"
   sed -i 's/"blank"/"signet"/' "$work/$table.toml"
-  run plan --profile "$work/$table.toml" --target "$disk"
+  run plan --profile "$work/$table.toml" --target "$disk" --host NODE07
+  if "$agent" plan --profile "$work/$table.toml" --target "$disk" --host other --state "$state" >"$work/out" 2>&1; then fail "wipe = signet allowed another host's disk"; fi
+  grep -q 'this host is other, and wipe = "signet" allows only this host' "$work/out" || fail "the message is: $(cat "$work/out")"
+  sed -i 's/"signet"/"signet-any"/' "$work/$table.toml"
+  run plan --profile "$work/$table.toml" --target "$disk" --host other
   echo 'label: gpt' | sfdisk -q "$disk"
-  if "$agent" plan --profile "$work/$table.toml" --target "$disk" --state "$state" >"$work/out" 2>&1; then fail "wipe = signet allowed a disk that was repartitioned"; fi
-  grep -q 'changed since then' "$work/out" || fail "the message is: $(cat "$work/out")"
+  if "$agent" plan --profile "$work/$table.toml" --target "$disk" --host node07 --state "$state" >"$work/out" 2>&1; then fail "wipe = signet-any allowed a disk that was repartitioned"; fi
+  grep -q 'modified since then' "$work/out" || fail "the message is: $(cat "$work/out")"
   ok "$table: the wipe rule knows our disk from one that was reused"
 done
+
+# An install that was begun and not finished: the same profile goes on with it, on the host that began it.
+disk=$work/begun.img state=$work/state-begun
+truncate -s 512M "$disk"
+sed -e 's/TABLE/gpt/' "$work/profile.toml" >"$work/begun.toml"
+for attempt in 1 2; do
+  "$agent" partition --profile "$work/begun.toml" --target "$disk" --host node07 --state "$state" >"$work/out" 2>&1 || fail "attempt $attempt: $(cat "$work/out")"
+  closed "$disk"
+done
+if "$agent" plan --profile "$work/begun.toml" --target "$disk" --host other --state "$state" >"$work/out" 2>&1; then fail "wipe = blank allowed another host's unfinished disk"; fi
+grep -q 'an unfinished Signet .* install, begun as node07' "$work/out" || fail "the message is: $(cat "$work/out")"
+ok "wipe = blank takes up an unfinished install of the same host, and of no other"
+
+# Between plan and partition the disk changes: nothing is written.
+change() { # WHAT MESSAGE COMMAND…
+  disk=$work/changed.img state=$work/state-changed
+  rm -f "$disk" "$disk.other"
+  truncate -s 512M "$disk"
+  "$agent" plan --profile "$work/begun.toml" --target "$disk" --host node07 --state "$state" >"$work/out" 2>&1 || fail "$1: $(cat "$work/out")"
+  "${@:3}"
+  local before
+  before=$(sha256sum <"$disk")
+  if "$agent" partition --planned --state "$state" >"$work/out" 2>&1; then fail "$1: the disk was partitioned: $(cat "$work/out")"; fi
+  grep -q "$2" "$work/out" || fail "$1: the message is: $(cat "$work/out")"
+  [ "$before" = "$(sha256sum <"$disk")" ] || fail "$1: the disk was written"
+}
+other_file() {
+  truncate -s 512M "$disk.other"
+  mv "$disk.other" "$disk"
+}
+change "a file system" 'it held nothing and holds ext4 "precious" now' mke2fs -q -F -t ext4 -L precious "$work/changed.img"
+change "another file" 'it is another file now' other_file
+change "another size" 'its size was 512MiB and is 600MiB now' truncate -s 600M "$work/changed.img"
+change "a byte at the end" 'holds data at 511 MiB' dd if=/dev/urandom of="$work/changed.img" bs=512 seek=1048575 count=1 conv=notrunc status=none
+change "a plan of another version" 'it has version 7, this agent reads version 1' sed -i 's/"version": 1/"version": 7/' "$work/state-changed/plan.json"
+change "a plan with an unknown format" 'format: must be none, ext2' sed -i 's/"format": "ext4"/"format": "ext5"/' "$work/state-changed/plan.json"
+ok "a disk that changes between plan and partition, or a plan that was changed, is refused before the first write"
 
 # The same in flags, as a host script would write it.
 disk=$work/flags.img state=$work/state-flags root=$work/root-flags
@@ -107,7 +148,7 @@ ok "flags: a script needs no profile"
 "$agent" mount --root "$root" --state "$state" >"$work/out" 2>&1 || fail "$(cat "$work/out")"
 if "$agent" finish --root "$root" --state "$state" >"$work/out" 2>&1; then fail "finish made a disk without a kernel bootable"; fi
 grep -q 'no kernel in /boot' "$work/out" || fail "the message is: $(cat "$work/out")"
-cmp -n 440 "$disk" /dev/zero || fail "there is boot code"
+closed "$disk"
 umount "$root"
 ok "finish refuses an image that cannot boot"
 

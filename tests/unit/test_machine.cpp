@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/size.h"
+#include "machine/content.h"
 #include "machine/machine.h"
 #include "machine/mark.h"
 #include "machine/sysfs.h"
@@ -72,7 +73,15 @@ TEST_CASE("firmware's placeholders are no identity") {
 }
 
 TEST_CASE("a mark is read back, and not if a bit of it has changed") {
-  const Mark mark{.version = "0.1.0", .host = "node01", .table = "0xAbCd1234", .time = 1'700'000'000, .complete = true};
+  const Mark mark{.version = "0.1.0",
+                  .host = "node01",
+                  .table = "0xAbCd1234",
+                  .time = 1'700'000'000,
+                  .complete = true,
+                  .profile_sha256 = std::string(62, '0') + "aF",
+                  .image_sha256 = "not a digest",
+                  .keeps_data = true,
+                  .before = "12345678-ABCD-4123-8123-123456789ABC"};
   auto block = encode_mark(mark);
   const auto back = decode_mark(block);
   REQUIRE(back);
@@ -81,20 +90,62 @@ TEST_CASE("a mark is read back, and not if a bit of it has changed") {
   CHECK(back->table == "abcd1234");
   CHECK(back->time == 1'700'000'000);
   CHECK(back->complete);
+  CHECK(back->profile_sha256 == std::string(62, '0') + "af");
+  CHECK(back->image_sha256.empty());
+  CHECK(back->keeps_data);
+  CHECK(back->before == "12345678-abcd-4123-8123-123456789abc");
   block[60] ^= std::byte{1};
   CHECK_FALSE(decode_mark(block));
 }
 
+TEST_CASE("a mark of before, with zeros where digests are now, says nothing of them") {
+  const auto back = decode_mark(encode_mark({.version = "0.1.0", .host = "node01", .table = "f000", .complete = true}));
+  REQUIRE(back);
+  CHECK(back->profile_sha256.empty());
+  CHECK(back->image_sha256.empty());
+  CHECK_FALSE(back->keeps_data);
+  CHECK(back->before.empty());
+}
+
 TEST_CASE("a disk is blank only if nothing is on it") {
   Scratch scratch;
-  const auto path = scratch.image("disk.img", 64 * MiB);
-  CHECK(describe_disk(path)->content == DiskContent::blank);
+  const auto path = scratch.image("disk.img", 640 * MiB);
+  const auto blank = describe_disk(path);
+  CHECK(blank->content == DiskContent::blank);
+  CHECK(blank->digest.size() == 64);
 
   const Fd fd(open_file(path, O_RDWR).value());
-  const std::byte one[1] = {std::byte{7}};
-  REQUIRE(write_all_at(fd.get(), one, 64 * MiB - 10));
-  CHECK(describe_disk(path)->content == DiskContent::foreign);
-  CHECK(describe_disk(path)->found == "data that no signature explains");
+  const std::byte one[1] = {std::byte{7}}, zero[1] = {std::byte{0}};
+  struct Row {
+    std::uint64_t at;
+    const char* found;
+  };
+  // At both ends, and where copies of superblocks of a disk whose head was erased lie: ext4 in a partition at 1 MiB, btrfs, one of 32 steps.
+  for (const auto& [at, found] :
+       {Row{640 * MiB - 10, "data at 639 MiB that no signature explains"}, Row{MiB - 1, "data at 0 B that no signature explains"},
+        Row{129 * MiB + 8, "data at 129 MiB that no signature explains"}, Row{64 * MiB, "data at 64 MiB that no signature explains"},
+        Row{20 * 7 * MiB + 4095, "data at 140 MiB that no signature explains"}}) {
+    CAPTURE(at);
+    REQUIRE(write_all_at(fd.get(), one, at));
+    CHECK(describe_disk(path)->content == DiskContent::foreign);
+    CHECK(describe_disk(path)->found == found);
+    REQUIRE(write_all_at(fd.get(), zero, at));
+    CHECK(describe_disk(path)->content == DiskContent::blank);
+    CHECK(describe_disk(path)->digest == blank->digest);
+  }
+}
+
+TEST_CASE("what cannot be read is an error, not an empty disk") {
+  Scratch scratch;
+  const auto path = scratch.image("disk.img", 4 * MiB);
+  const Fd fd(open_file(path, O_RDONLY).value());
+  CHECK(read_content(fd.get(), 4 * MiB, 512)->content.kind == DiskContent::blank);
+  const auto longer = read_content(fd.get(), 64 * MiB, 512);
+  REQUIRE_FALSE(longer);
+  CHECK(longer.error().message() == "it ends before 64 MiB");
+  CHECK_FALSE(read_content(fd.get(), 0, 512));
+  const Fd unreadable(open_file(path, O_WRONLY).value());
+  CHECK_FALSE(read_content(unreadable.get(), 4 * MiB, 512));
 }
 
 TEST_CASE("a disk with our mark and another table is not ours") {
@@ -103,9 +154,59 @@ TEST_CASE("a disk with our mark and another table is not ours") {
   // Begun and died before the table was written: may be installed again.
   REQUIRE(write_mark(path, {.version = "0.1.0", .host = "node01", .table = "f000", .complete = false}));
   CHECK(describe_disk(path)->content == DiskContent::signet);
+  CHECK(describe_disk(path)->mark->host == "node01");
   // Complete, but its table has gone: somebody did something.
   REQUIRE(write_mark(path, {.version = "0.1.0", .host = "node01", .table = "f000", .complete = true}));
   CHECK(describe_disk(path)->content == DiskContent::foreign);
+  CHECK(describe_disk(path)->found.ends_with("modified since then: its partition table is gone"));
+}
+
+TEST_CASE("a mark counts while the table is the one that it names, or was, and nothing covers the whole disk") {
+  Findings findings;
+  findings.table = "gpt table with 2 partitions";
+  findings.table_id = "new";
+  findings.mark = Mark{.version = "0.1.0", .host = "node01", .table = "new", .time = 1'700'000'000, .complete = true, .before = "old"};
+  CHECK(judge(findings).kind == DiskContent::signet);
+  CHECK(judge(findings).description == "a Signet 0.1.0 system, installed as node01 on 2023-11-14");
+  findings.superblocks = {"xfs"};
+  CHECK(judge(findings).kind == DiskContent::foreign);
+  findings.superblocks.clear();
+  findings.table_id = "old";
+  CHECK(judge(findings).kind == DiskContent::foreign);
+  findings.mark->complete = false;
+  CHECK(judge(findings).kind == DiskContent::signet);
+  CHECK(judge(findings).description == "an unfinished Signet 0.1.0 install, begun as node01 on 2023-11-14");
+  findings.table_id = "other";
+  CHECK(judge(findings).kind == DiskContent::foreign);
+  findings.table_id.clear();
+  CHECK(judge(findings).kind == DiskContent::foreign);
+  findings.table.clear();
+  CHECK(judge(findings).kind == DiskContent::signet);
+  findings.superblocks = {"LVM2_member"};
+  CHECK(judge(findings).kind == DiskContent::foreign);
+}
+
+TEST_CASE("controllers say how long a disk may take to appear") {
+  using std::chrono::milliseconds;
+  Scratch scratch;
+  const auto& sys = scratch.path;
+  CHECK(settle_time(sys) == milliseconds(300));
+  scratch.file("class/scsi_host/host0/proc_name", "ahci\n");
+  scratch.file("class/scsi_host/host1/proc_name", "virtio_scsi\n");
+  CHECK(settle_time(sys) == milliseconds(300));
+  scratch.file("bus/usb/devices/usb1/product");
+  CHECK(settle_time(sys) == milliseconds(1000));
+  scratch.file("bus/usb/drivers/usb-storage/new_id");
+  CHECK(settle_time(sys) == milliseconds(1000));
+  scratch.file("bus/usb/drivers/usb-storage/1-2:1.0/modalias");
+  CHECK(settle_time(sys) == milliseconds(3000));
+  scratch.file("class/sas_host/host2/device");
+  CHECK(settle_time(sys) == milliseconds(8000));
+  scratch.file("class/fc_host/host3/speed");
+  CHECK(settle_time(sys) == milliseconds(10000));
+  Scratch raid;
+  raid.file("class/scsi_host/host0/proc_name", "megaraid_sas\n");
+  CHECK(settle_time(raid.path) == milliseconds(3000));
 }
 
 TEST_CASE("what is no disk is refused by name") {

@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "base/size.h"
+#include "plan/again.h"
 #include "plan/plan.h"
 
 using namespace signet;
@@ -14,7 +17,10 @@ Disk disk(std::string name, std::uint64_t size, DiskContent content = DiskConten
   made.size = size;
   made.transport = "virtio";
   made.content = content;
-  made.found = content == DiskContent::blank ? "nothing" : content == DiskContent::signet ? "installed by Signet" : "ext4 \"data\"";
+  made.found = content == DiskContent::blank ? "nothing" : content == DiskContent::signet ? "a Signet system" : "ext4 \"data\"";
+  made.device = "253:" + std::to_string(made.name.back() - 'a');
+  made.digest = std::string(64, 'd');
+  if (content == DiskContent::signet) made.mark = Mark{.version = "0.1.0", .host = "node01", .table = "f00", .complete = true};
   return made;
 }
 
@@ -47,7 +53,8 @@ struct Case {
   DiskRule& rule() { return profile.disks.front(); }
   Result<Plan> plan(std::optional<std::uint64_t> image_size = {}) {
     unsigned number = 0;
-    return make_plan({profile, machine, image_size, [&] { return "0000000" + std::to_string(++number) + "-aaaa-4aaa-8aaa-aaaaaaaaaaaa"; }});
+    return make_plan(
+        {profile, machine, image_size, [&] { return "0000000" + std::to_string(++number) + "-aaaa-4aaa-8aaa-aaaaaaaaaaaa"; }, {"node01"}});
   }
   std::string refusal(std::optional<std::uint64_t> image_size = {}) {
     const auto made = plan(image_size);
@@ -94,27 +101,79 @@ TEST_CASE("exactly one disk may match, and the message shows why each does or do
   CHECK(two.plan()->disks.front().disk.name == "vdb");
   Case none;
   none.machine.disks.clear();
-  CHECK(none.refusal().contains("no disk that this kernel can see"));
+  CHECK(none.refusal().contains("this kernel sees no disk"));
 }
 
 TEST_CASE("the wipe rule decides, and says which rule would allow it") {
+  enum Holds { empty, begun, begun_nameless, begun_other, begun_keeping, complete, complete_nameless, complete_other, complete_keeping, anything };
   struct Row {
     WipeRule rule;
-    DiskContent content;
-    bool allowed;
+    std::vector<Holds> allowed;
   };
-  for (const auto& row : {Row{WipeRule::blank, DiskContent::blank, true}, Row{WipeRule::blank, DiskContent::signet, false},
-                          Row{WipeRule::blank, DiskContent::foreign, false}, Row{WipeRule::signet, DiskContent::blank, true},
-                          Row{WipeRule::signet, DiskContent::signet, true}, Row{WipeRule::signet, DiskContent::foreign, false},
-                          Row{WipeRule::any, DiskContent::foreign, true}}) {
-    Case each;
-    each.rule().wipe = row.rule;
-    each.machine.disks = {disk("vda", 8 * GiB, row.content)};
-    CAPTURE(to_string(row.rule));
-    CAPTURE(static_cast<int>(row.content));
-    CHECK(each.plan().has_value() == row.allowed);
-    if (!row.allowed) CHECK(each.refusal().contains("would allow it"));
+  const Row rows[] = {
+      {WipeRule::blank, {empty, begun, begun_nameless}},
+      {WipeRule::signet, {empty, begun, begun_nameless, complete}},
+      {WipeRule::signet_any, {empty, begun, begun_nameless, begun_other, complete, complete_nameless, complete_other}},
+      {WipeRule::any,
+       {empty, begun, begun_nameless, begun_other, begun_keeping, complete, complete_nameless, complete_other, complete_keeping, anything}},
+  };
+  for (const auto& row : rows) {
+    for (const auto holds :
+         {empty, begun, begun_nameless, begun_other, begun_keeping, complete, complete_nameless, complete_other, complete_keeping, anything}) {
+      Case each;
+      each.rule().wipe = row.rule;
+      auto one = disk("vda", 8 * GiB, holds == empty ? DiskContent::blank : holds == anything ? DiskContent::foreign : DiskContent::signet);
+      if (one.mark) {
+        one.mark->complete = holds >= complete;
+        one.mark->keeps_data = holds == begun_keeping || holds == complete_keeping;
+        one.mark->host = holds == begun_nameless || holds == complete_nameless ? ""
+                         : holds == begun_other || holds == complete_other     ? "db01"
+                                                                               : "NODE01.";
+      }
+      each.machine.disks = {one};
+      CAPTURE(to_string(row.rule));
+      CAPTURE(static_cast<int>(holds));
+      CHECK(each.plan().has_value() == std::ranges::contains(row.allowed, holds));
+      if (!each.plan()) CHECK(each.refusal().contains("would allow it"));
+    }
   }
+}
+
+TEST_CASE("a refusal names both hosts, and a node without a name gets no other host's disk") {
+  Case each;
+  each.rule().wipe = WipeRule::signet;
+  each.machine.disks = {disk("vda", 8 * GiB, DiskContent::signet)};
+  each.machine.disks.front().mark->host = "database01";
+  CHECK(each.refusal().contains(
+      "holds a Signet system; this host is node01, and wipe = \"signet\" allows only this host's; wipe = \"signet-any\" would allow it"));
+  const auto nameless = [&] { return make_plan({each.profile, each.machine, {}, [] { return std::string(36, '0'); }, {"", ""}}); };
+  REQUIRE_FALSE(nameless());
+  CHECK(nameless().error().message().contains("this host has no name (set signet.host, or DHCP option 12)"));
+  each.machine.disks.front().mark->host = "";
+  CHECK(each.refusal().contains("its mark has no host name, and wipe = \"signet\" allows only this host's"));
+  // An unfinished install of a node without a name is taken up by a node without a name.
+  each.machine.disks.front().mark->complete = false;
+  CHECK(nameless());
+  CHECK(nameless()->host().empty());
+}
+
+TEST_CASE("a disk that cannot be read is not planned for, even if anything may be wiped") {
+  Case each;
+  each.rule().wipe = WipeRule::any;
+  each.machine.disks.front().digest.clear();
+  each.machine.disks.front().found = "unreadable: read at 0: Input/output error";
+  CHECK(each.refusal().contains("cannot be used: unreadable: read at 0: Input/output error"));
+}
+
+TEST_CASE("two paths to one disk are told from two disks") {
+  Case each;
+  each.machine.disks = {disk("sda", 8 * GiB), disk("sdb", 8 * GiB)};
+  for (auto& one : each.machine.disks) one.wwn = "naa.5000c500deadbeef";
+  CHECK(each.refusal().contains("/dev/sda (8 GiB, virtio): holds nothing; the same WWN as /dev/sdb, so they are two paths to one disk"));
+  each.rule().match.path = "/dev/sda";
+  CHECK(each.plan());
+  each.machine.disks[1].in_use = "sdb1 is mounted on /";
+  CHECK(each.refusal().contains("is also /dev/sdb, which is in use: sdb1 is mounted on /"));
 }
 
 TEST_CASE("a disk in use or read-only is never written, whatever the wipe rule says") {
@@ -212,7 +271,7 @@ TEST_CASE("what flags can say wrongly is refused as a profile's mistakes are") {
   CHECK(homeless.refusal().contains("no partition has mount = \"/\""));
   Case none;
   none.profile.disks.clear();
-  CHECK(none.refusal().contains("the profile names no disk"));
+  CHECK(none.refusal().contains("the profile has no [[disk]]"));
   Case many;
   for (int i = 0; i < 126; ++i) many.rule().partitions.push_back(partition("p" + std::to_string(i), bytes(MiB)));
   CHECK(many.refusal().contains("a GPT has room for 128 partitions, not 129"));
@@ -307,7 +366,7 @@ TEST_CASE("several reasons are told at once") {
   each.profile.disks.push_back(second);
   each.rule().partitions[1].size = bytes(9 * GiB);
   const auto text = each.refusal();
-  CHECK(text.contains("disk `system`: /dev/vda (8 GiB, virtio) is not empty, it holds ext4 \"data\""));
+  CHECK(text.contains("disk `system`: /dev/vda (8 GiB, virtio) holds ext4 \"data\"; wipe = \"blank\" allows only empty disks"));
   CHECK(text.contains("disk `system`: /dev/vda (8 GiB, virtio) is too small"));
   CHECK(text.contains("disk `data`: no disk matches model = \"FAST*\""));
 }
@@ -329,6 +388,8 @@ TEST_CASE("without a way to start, nothing is installed") {
 TEST_CASE("a plan survives being saved") {
   Case each;
   each.rule().partitions.push_back(partition("esp", bytes(64 * MiB), FormatType::vfat, "/boot/efi", PartitionType::esp));
+  each.machine.disks.push_back(disk("vdb", 1 * GiB, DiskContent::foreign));
+  each.rule().match.path = "/dev/vda";
   auto plan = each.plan(5 * MiB).value();
   CHECK(plan.disks.front().partitions[3].uuid.size() == 9);
   const auto text = to_json(plan);
@@ -337,8 +398,75 @@ TEST_CASE("a plan survives being saved") {
   CHECK(to_json(*back) == text);
   REQUIRE(back->mounts().size() == 2);
   CHECK(back->mounts()[0]->mount == "/");
+  CHECK(back->mounts()[0]->device == "/dev/vda3");
   CHECK(back->image_size == 5 * MiB);
+  CHECK(back->host() == "node01");
+  CHECK(what_changed(plan.disks.front().disk, back->disks.front().disk).empty());
+  CHECK(back->unused == std::vector<std::string>{"/dev/vdb (1 GiB, virtio): holds ext4 \"data\""});
+}
+
+TEST_CASE("a saved plan with a fault is not used, and the message has its place") {
+  Case each;
+  const auto good = to_json(each.plan(5 * MiB).value());
+  struct Row {
+    const char *from, *to, *message;
+  };
+  for (const auto& [from, to, message] : {
+           Row{"{", "[", "it is not a JSON object"},
+           Row{"\"version\": 1", "\"version\": 2", "it has version 2, this agent reads version 1"},
+           Row{"\"version\": 1,", "", "version: is missing"},
+           Row{"\"format\": \"ext4\"", "\"format\": \"ext5\"",
+               "disks[0].partitions[2].format: must be none, ext2, ext3, ext4, vfat or swap, not `ext5`"},
+           Row{"\"type\": \"bios\"", "\"type\": 7", "disks[0].partitions[0].type: must be a string"},
+           Row{"\"table\": \"gpt\"", "\"table\": \"bsd\"", "disks[0].table: must be gpt or mbr, not `bsd`"},
+           Row{"\"is_file\": false", "\"is_file\": \"no\"", "disks[0].is_file: must be true or false"},
+           Row{"\"serial\": \"\",", "", "disks[0].serial: is missing"},
+           Row{"\"sector_size\": 512", "\"sector_size\": -512", "disks[0].sector_size: must be a whole number from 512 to 65536"},
+           Row{"\"digest\": \"dd", "\"digest\": \"xx", "disks[0].digest: "},
+           Row{"\"number\": 2", "\"number\": 1", "disks[0].partitions[1].number: partitions must be in order"},
+           Row{"\"start\": 2097152", "\"start\": 1048576", "disks[0].partitions[1].start: it overlaps the partition before"},
+           Row{"\"size\": 8589934592", "\"size\": 85899345", "disks[0].partitions[1].size: must be a whole number from 1 to"},
+           Row{"\"mount\": \"/\"", "\"mount\": \"/../etc\"", "disks[0].partitions[2].mount: "},
+           Row{"\"unused\": []", "\"unused\": [], \"extra\": 1", "extra: is not known"},
+           Row{"\"unused\": []", "\"unused\": {}", "unused: must be an array of strings"},
+           Row{"\"boot_disk\": \"/dev/vda\"", "\"boot_disk\": \"/dev/vdb\"", "boot_disk: it is none of the plan's disks"},
+           Row{"\"firmware\": \"bios\"", "\"firmware\": \"bios\", \"firmware\": \"efi\"", "it is not a JSON object"},
+       }) {
+    auto text = good;
+    const auto at = text.find(from);
+    CAPTURE(from);
+    REQUIRE(at != std::string::npos);
+    text.replace(at, std::string_view(from).size(), to);
+    const auto read = plan_from_json(text);
+    REQUIRE_FALSE(read);
+    CAPTURE(read.error().message());
+    CHECK(read.error().message().contains(message));
+  }
   CHECK_FALSE(plan_from_json("{"));
+  CHECK_FALSE(plan_from_json(""));
+}
+
+TEST_CASE("what has changed about a disk since it was planned is named") {
+  const auto planned = disk("vda", 8 * GiB);
+  CHECK(what_changed(planned, planned).empty());
+  auto now = planned;
+  now.serial = "S2";
+  CHECK(what_changed(planned, now) == "its serial number was none and is \"S2\" now");
+  now = planned;
+  now.found = "ext4 \"precious\"";
+  CHECK(what_changed(planned, now) == "it held nothing and holds ext4 \"precious\" now");
+  now = planned;
+  now.digest[0] = 'e';
+  CHECK(what_changed(planned, now) == "its first or last MiB has changed");
+  now = planned;
+  now.device = "253:16";
+  now.size = 9 * GiB;
+  now.sector_size = 4096;
+  now.wwn = "naa.5";
+  CHECK(
+      what_changed(planned, now) ==
+      "it is another device now (number 253:16, planned 253:0); its size was 8GiB and is 9GiB now; its sectors had 512 bytes and have 4096 now; its "
+      "WWN was none and is \"naa.5\" now");
 }
 
 TEST_CASE("partition devices are named as the kernel names them") {

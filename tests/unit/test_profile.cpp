@@ -89,7 +89,7 @@ TEST_CASE("each mistake is told at its place") {
   CHECK(mistake("schema = 1", "schema = 7") == at + "1:10: schema 7 is not known to this agent (0.1.0); it reads schema 1");
   CHECK(mistake("schema = 1\n", "") == at + "1:1: schema is missing: write `schema = 1` at the top");
   CHECK(mistake("options =", "optoins =") == at + "13:67: unknown key `optoins` in disk.partition; did you mean `options`?");
-  CHECK(mistake("wipe  = \"blank\"", "wipe = \"all\"") == at + "9:8: disk.wipe must be blank, signet or any, not `all`");
+  CHECK(mistake("wipe  = \"blank\"", "wipe = \"all\"") == at + "9:8: disk.wipe must be blank, signet, signet-any or any, not `all`");
   CHECK(mistake("wipe  = \"blank\"\n", "").contains("disk.wipe is missing"));
   CHECK(mistake("\"2GiB\"", "2.5") == at + "12:27: disk.partition.size must be a string, but here is a number with a fraction");
   CHECK(mistake("\"2GiB\"", "\"two\"").contains("12:27: disk.partition.size: `two` is not a size"));
