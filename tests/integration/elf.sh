@@ -18,8 +18,8 @@ judge() { # PROGRAM
   # The canary of a thread is at %fs:0x28 (System V ABI, x86-64); libc++'s checks end in ud2.
   canaries=$(objdump -d "$program" | grep -c '%fs:0x28' || true)
   traps=$(objdump -d "$program" | grep -cw 'ud2' || true)
-  [ "$canaries" -gt 500 ] || fail "$name has only $canaries uses of a stack canary"
-  [ "$traps" -gt 300 ] || fail "$name has only $traps traps of libc++'s checks"
+  [ "$canaries" -gt 200 ] || fail "$name has only $canaries uses of a stack canary"
+  [ "$traps" -gt 100 ] || fail "$name has only $traps traps of libc++'s checks"
   ok "$name: static-pie, RELRO, bound at its start, no executable stack, $canaries uses of a canary, $traps traps"
 }
 judge "$agent"
