@@ -32,8 +32,9 @@ def uefi_disk(path, work):
     lab_run("grub-mkimage", "-O", "x86_64-efi", "-p", "/", "-c", script, "-o", work / "local.efi", "normal", "echo", "halt", "configfile")
     esp = work / "local-esp.img"
     lab_run("mformat", "-C", "-i", esp, "-T", "98304", "-h", "16", "-s", "63", "-F", "::")
+    lab_run("mmd", "-i", esp, "::/EFI")
     for place in ("::/EFI/BOOT/BOOTX64.EFI", "::/EFI/debian/grubx64.efi"):  # for a firmware without an entry, and as an installed system has it
-        lab_run("mmd", "-D", "s", "-i", esp, "::/EFI", place.rsplit("/", 1)[0])
+        lab_run("mmd", "-i", esp, place.rsplit("/", 1)[0])
         lab_run("mcopy", "-i", esp, work / "local.efi", place)
     with open(path, "wb") as disk:
         disk.truncate(SECTORS * 512)
@@ -60,7 +61,7 @@ MENUS = {
     "isolinux-usb": Menu(medium="usb"),
     "grub-cd": Menu(uefi=True, medium="cd"),
     "grub-usb": Menu(uefi=True, medium="usb"),
-    "pxelinux": Menu(dhcp=net.pxe_options(), rom="/usr/lib/ipxe/qemu/pxe-e1000.rom"),
+    "pxelinux": Menu(dhcp=["--dhcp-boot=lpxelinux.0"]),
     "grub-net": Menu(uefi=True, dhcp=net.pxe_options(), rom=""),  # the firmware's own PXE; the card's ROM is an iPXE
     "ipxe-bios": Menu(dhcp=["--dhcp-boot=boot.ipxe"], sercon=True),
     "ipxe-uefi": Menu(uefi=True, dhcp=["--dhcp-match=set:ipxe,175", "--dhcp-boot=tag:!ipxe,snponly.efi", "--dhcp-boot=tag:ipxe,boot.ipxe"]),
@@ -81,7 +82,7 @@ def machine(name, menu, work, network, disk, attempt):
     command = lab.qemu_command(network=None, memory=512, extra=extra)
     if network:
         tap = network.tap()
-        card = net.card(tap, boot=True, rom=menu.rom, **(dict(model="e1000") if menu.rom else {}))
+        card = net.card(tap, boot=True, rom=menu.rom)
         card[-1] = card[-1].replace("bootindex=100", "bootindex=0")
         command = network.wrap(command + card)
     return lab.Guest(command, log(f"menu-{name}-{attempt}"))

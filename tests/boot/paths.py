@@ -3,10 +3,11 @@
 
 import argparse
 import dataclasses
+import re
 import subprocess
 import time
 
-from boottest import await_install, check_run, lab, log, net, run
+from boottest import await_install, check, check_run, lab, log, net, run
 
 CONSOLE = "console=tty0 console=ttyS0"
 
@@ -24,6 +25,7 @@ class Path:
     uefi: bool = False  # firmware of the machine
     dhcp: list[str] = dataclasses.field(default_factory=list)  # dnsmasq's options
     rom: str | None = None  # of the network card
+    loader: bytes = b""  # what the kernel's command line shows of the boot loader (a regular expression)
     boot_network: bool = True  # the firmware starts from it
     medium: str | None = None  # cd or usb
     kernel: bool = False  # QEMU is handed kernel and initrd
@@ -42,10 +44,11 @@ def only(boot_file):
 
 
 PATHS = {
-    "ipxe-rom": Path(dhcp=only("boot.ipxe")),
-    "pxelinux": Path(dhcp=net.pxe_options(), rom="e1000-plain"),
-    "uefi-grub": Path(uefi=True, dhcp=net.pxe_options()),
-    "uefi-ipxe": Path(uefi=True, dhcp=["--dhcp-match=set:ipxe,175", "--dhcp-boot=tag:!ipxe,snponly.efi", "--dhcp-boot=tag:ipxe,boot.ipxe"]),
+    "ipxe-rom": Path(dhcp=only("boot.ipxe"), loader=rb"Command line: initrd=initrd.img "),
+    # QEMU's cards have iPXE in their ROMs, which says so to the DHCP server: a BIOS gets pxelinux without being asked, UEFI uses its own PXE.
+    "pxelinux": Path(dhcp=only("lpxelinux.0"), loader=rb"Command line: [^\r\n]*BOOT_IMAGE=vmlinuz"),
+    "uefi-grub": Path(uefi=True, dhcp=net.pxe_options(), rom="", loader=rb"Command line: BOOT_IMAGE=\(tftp"),
+    "uefi-ipxe": Path(uefi=True, dhcp=["--dhcp-match=set:ipxe,175", "--dhcp-boot=tag:!ipxe,snponly.efi", "--dhcp-boot=tag:ipxe,boot.ipxe"], rom="", loader=rb"Command line: initrd=initrd.img "),
     "uefi-http": Path(uefi=True, dhcp=net.pxe_options() + ["--dhcp-ignore=tag:efi"], rom="http", image="debian-13"),
     "cd-bios": Path(medium="cd", boot_network=False),
     "cd-uefi": Path(uefi=True, medium="cd", boot_network=False),
@@ -69,8 +72,8 @@ def install(name, path, work):
         tap = network.tap()
         extra = net.uefi(work) if path.uefi else []
         card = dict(boot=path.boot_network)
-        if path.rom == "e1000-plain":
-            card |= dict(model="e1000", rom="/usr/lib/ipxe/qemu/pxe-e1000.rom")
+        if path.rom == "":
+            card |= dict(rom="")
         if path.rom == "http":
             extra += ["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"]
         extra += net.card(tap, **card)
@@ -87,6 +90,7 @@ def install(name, path, work):
             extra += ["-no-reboot"]
         with lab.Guest(network.wrap(lab.qemu_command(**options, extra=extra)), log(f"path-{name}")) as guest:
             guest.expect(rb"\d network +\S+ has ", 240, "a lease")
+            check(re.search(path.loader, guest.log_bytes()), f"started by what {name} is about")
             print(f"power on to lease: {time.monotonic() - guest.started:.1f} s", flush=True)
             await_install(guest, then="reboot")
             print(f"power on to installed: {time.monotonic() - guest.started:.1f} s", flush=True)
