@@ -6,6 +6,7 @@
 #include <format>
 #include <span>
 
+#include "admin/keys.h"
 #include "admin/media.h"
 #include "base/options.h"
 #include "base/text.h"
@@ -33,7 +34,9 @@ constexpr MediaOption media_options[] = {
      [](MediaRequest& r, const char* v) { r.consoles.emplace_back(v); }},
     {{"append", "WORDS", "more words for the kernel's command line; repeatable"}, [](MediaRequest& r, const char* v) { r.append.emplace_back(v); }},
     {{"ca-bundle", "FILE", "issuers (PEM) that https servers are trusted by"}, [](MediaRequest& r, const char* v) { r.ca_bundle = v; }},
-    {{"trust", "FILE", "public keys (PEM): profiles, scripts and images must be signed by one"}, [](MediaRequest& r, const char* v) { r.trust = v; }},
+    {{"trust", "FILE", "public keys (PEM): only what a signed manifest lists is used"}, [](MediaRequest& r, const char* v) { r.trust = v; }},
+    {{"manifest", "FILE", "with --trust: the tree's manifest.toml; nodes refuse an older one"},
+     [](MediaRequest& r, const char* v) { r.manifest = v; }},
     {{"firmware", "FILE", "firmware and microcode, as toolchain/firmware packs them"}, [](MediaRequest& r, const char* v) { r.firmware = v; }},
     {{"add", "FILE:PATH", "another file for the initrd; repeatable"}, [](MediaRequest& r, const char* v) { r.add.emplace_back(v); }},
     {{"kernel", "FILE", "instead of PARTS/vmlinuz"}, [](MediaRequest& r, const char* v) { r.kernel = v; }},
@@ -100,18 +103,26 @@ int run_admin(int count, char** arguments) {
   ::signal(SIGPIPE, SIG_IGN);
   const std::string_view verb = count > 1 ? arguments[1] : "";
   if (verb.empty() || verb == "--help" || verb == "-h" || verb == "help") {
-    std::printf("signet " SIGNET_VERSION
-                " is the admin's side of Signet.\n\nUsage: signet VERB [OPTION]...\n\n  media  make boot media: ISO, USB stick, PXE directory, UEFI "
-                "program\n\n`signet VERB --help` says more.\n");
+    std::printf(
+        "signet " SIGNET_VERSION
+        " is the admin's side of Signet.\n\nUsage: signet VERB [OPTION]...\n\n  media  make boot media: ISO, USB stick, PXE directory, UEFI "
+        "program\n  key    make a key pair: signet key new\n  tree   sign a server's tree, or verify it\n\n`signet VERB --help` says more.\n");
     return verb.empty() ? 2 : 0;
   }
   if (verb == "--version" || verb == "version") {
     std::printf("signet " SIGNET_VERSION "\n");
     return 0;
   }
-  if (verb != "media") return complain(Error(ErrorKind::usage, std::format("there is no verb `{}`", printable(verb))).advise("see `signet --help`"));
-  if (auto done = media(count - 1, arguments + 1); !done) return complain(done.error());
-  return 0;
+  const struct {
+    std::string_view name;
+    Result<> (*run)(int, char**);
+  } verbs[] = {{"media", media}, {"key", key_verb}, {"tree", tree_verb}};
+  for (const auto& known : verbs) {
+    if (known.name != verb) continue;
+    const auto done = known.run(count - 1, arguments + 1);
+    return done ? 0 : complain(done.error());
+  }
+  return complain(Error(ErrorKind::usage, std::format("there is no verb `{}`", printable(verb))).advise("see `signet --help`"));
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ struct MediaRequest {
   std::vector<std::string> consoles;  // console= words; the last is the one that init speaks on
   std::vector<std::string> append;    // more words for the kernel's command line
   std::string ca_bundle;              // PEM file of issuers of https servers
-  std::string trust;                  // PEM file of public keys; nothing unsigned is installed then
+  std::string trust;                  // PEM file of public keys; only what a signed manifest lists is used then
+  std::string manifest;               // the tree's manifest.toml, with FILE.sig beside it; nodes refuse an older one
   std::string firmware;               // an archive for the kernel, before the initrd (toolchain/firmware makes it)
   std::vector<std::string> add;       // "FILE:/path/in/the/initrd"
   std::string device;                 // usb: the stick, instead of a file

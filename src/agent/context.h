@@ -12,6 +12,7 @@
 #include "agent/watchdog.h"
 #include "base/result.h"
 #include "fetch/fetch.h"
+#include "fetch/manifest.h"
 #include "fetch/signature.h"
 #include "filesystem/filesystem.h"
 #include "machine/machine.h"
@@ -82,7 +83,9 @@ struct Context {
   bool reporting = false;                  // to syslog or a server, as settings say
   std::unique_ptr<Watchdog> watchdog;      // on a node, while it installs
   FetchOptions fetch;
-  TrustedKeys trust;  // with any, nothing unsigned is used
+  TrustedKeys trust;                 // with any, nothing is used but by the signed manifest
+  std::optional<Manifest> manifest;  // of this tree, once it was needed
+  std::optional<Uri> tree;
 
   std::string state_file(std::string_view name) const { return settings.state + "/" + std::string(name); }
 };

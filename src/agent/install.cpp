@@ -15,6 +15,7 @@
 #include "agent/lookup.h"
 #include "agent/stages.h"
 #include "agent/state.h"
+#include "agent/trusted_tree.h"
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/stop.h"

@@ -6,6 +6,7 @@
 #include <format>
 #include <thread>
 
+#include "agent/trusted_tree.h"
 #include "base/fd.h"
 #include "base/text.h"
 
@@ -25,7 +26,7 @@ FetchOptions with_identity(Context& context) {
 }
 
 Result<Profile> parse(Context& context, std::string_view text, const Uri& uri) {
-  const auto load = [&](const Uri& extended) { return fetch_trusted(context, extended, with_retries(context)); };
+  const auto load = [&](const Uri& extended) { return fetch_file(context, extended, {Purpose::part, Purpose::profile}, with_retries(context)); };
   auto profile = parse_profile(text, uri, load);
   if (!profile) return std::unexpected(to_error(profile.error()));
   return std::move(*profile);
@@ -34,6 +35,18 @@ Result<Profile> parse(Context& context, std::string_view text, const Uri& uri) {
 // What a program on the server answers is told by its first line.
 bool is_script(const Uri& uri, std::string_view text) {
   return uri.path.ends_with(".sh") || (!uri.path.ends_with(".toml") && text.starts_with("#!"));
+}
+
+// Whoever answers DHCP must not give this node another host's profile, signed as that is.
+Result<> check_own(Context& context, const Uri& uri) {
+  const auto& identity = context.identity;
+  if (context.trust.empty() || !identity.server || !identity.profile_source.starts_with("DHCP")) return {};
+  const auto path = TRY(path_in_tree(*identity.server, uri));
+  const auto slash = path.rfind('/') + 1;
+  const auto candidates = lookup_candidates(identity);
+  if (std::ranges::find(candidates, path.substr(slash, path.rfind('.') - slash)) != candidates.end()) return {};
+  return std::unexpected(Error(ErrorKind::verification, std::format("{} is not this host's profile; {} names it", path, identity.profile_source))
+                             .advise("where keys are trusted, DHCP may name only a file that the lookup would find, too; or set signet.profile"));
 }
 
 Result<> accept(Context& context, const Uri& uri, std::string text) {
@@ -49,78 +62,37 @@ Result<> accept(Context& context, const Uri& uri, std::string text) {
 
 }  // namespace
 
-FetchOptions with_retries(Context& context) {
-  FetchOptions options = context.fetch;
-  options.on_retry = [&context](std::string_view why) { context.report.log(why); };
-  return options;
-}
-
-Result<> load_trust(Context& context) {
-  context.trust = {};
-  constexpr const char* packed = "/etc/signet/trust.pem";
-  if (on_node() && ::access(packed, F_OK) == 0) {
-    const auto pem = TRY_WITHIN(read_file(packed), "trusted keys");
-    TRY(context.trust.add(pem, packed));
-  }
-  const auto add = [&](const std::string& value, const std::string& source) -> Result<> {
-    if (value.contains("-----BEGIN")) return context.trust.add(value, source);
-    const auto pem = TRY_WITHIN(read_file(value), source);
-    return context.trust.add(pem, value);
-  };
-  if (const auto& named = context.settings.trust) {
-    if (named->empty()) return fail(ErrorKind::usage, "--trust is empty: name a file of public keys");
-    TRY(add(*named, "--trust"));
-  }
-  if (const auto said = context.machine.setting("trust")) {
-    if (said->value.empty())
-      return std::unexpected(Error(ErrorKind::usage, said->source + ": `trust` is empty").advise("name a file of public keys, or remove the word"));
-    TRY(add(said->value, said->source));
-  }
-  return {};
-}
-
-Result<std::string> fetch_trusted(Context& context, const Uri& uri, const FetchOptions& options) {
-  auto text = TRY(fetch_text(uri, options));
-  if (context.trust.empty()) return text;
-  auto signature_uri = uri;
-  signature_uri.path += ".sig";
-  const auto signature = fetch_text(signature_uri, options);
-  if (!signature && signature.error().kind() == ErrorKind::not_found)
-    return std::unexpected(
-        Error(ErrorKind::verification, std::format("{} is not signed: there is no {}", uri.display(), signature_uri.display()))
-            .advise("this initrd has trusted keys, so everything must be signed: openssl dgst -sha256 -sign key.pem -out FILE.sig FILE"));
-  if (!signature) return std::unexpected(signature.error());
-  TRY(context.trust.verify(text, *signature, uri.display()));
-  return text;
-}
-
-void name_from_hosts_file(Context& context) {
+Result<> name_from_hosts_file(Context& context) {
   auto& identity = context.identity;
-  if (!identity.host_name.empty() || !identity.server) return;
-  const auto uri = resolve_uri(*identity.server, "hosts/hosts");
-  const auto text = uri ? fetch_text(*uri, with_retries(context)) : Result<std::string>(std::unexpected(uri.error()));
+  if (!identity.host_name.empty() || !identity.server) return {};
   identity.clues.push_back({"host", "hosts/hosts", "", false});
-  if (!text) return;
+  if (!TRY(may_exist(context, *identity.server, "hosts/hosts"))) return {};
+  const auto uri = TRY(resolve_uri(*identity.server, "hosts/hosts"));
+  const auto text = fetch_file(context, uri, {Purpose::names}, with_retries(context));
+  // A list that somebody holds back must not make another node of this one.
+  if (!text && !context.trust.empty()) return std::unexpected(text.error());
+  if (!text) return {};
   const auto name = name_in_hosts(*text, identity.mac, identity.address);
   if (!name) {
     identity.clues.back() = {.wanted = "host", .source = "hosts/hosts", .value = name.error().message(), .skipped = true};
-    return;
+    return {};
   }
-  if (!*name) return;
+  if (!*name) return {};
   identity.host_name = (*name)->text();
   identity.host_name_source = "hosts/hosts";
   identity.clues.back() = {"host", "hosts/hosts", identity.host_name, true};
+  return {};
 }
 
 Result<Profile> read_profile(Context& context, const Uri& uri) {
-  const auto text = TRY_WITHIN(fetch_trusted(context, uri, with_retries(context)), "profile");
+  const auto text = TRY_WITHIN(fetch_file(context, uri, {Purpose::profile}, with_retries(context)), "profile");
   return parse(context, text, uri);
 }
 
 Result<> find_profile(Context& context) {
   auto& identity = context.identity;
   const auto take = [&](const Uri& uri) -> Result<> {
-    auto text = TRY_WITHIN(fetch_trusted(context, uri, with_identity(context)), "profile");
+    auto text = TRY_WITHIN(fetch_file(context, uri, {Purpose::profile, Purpose::script}, with_identity(context)), "profile");
     context.report.log("profile {}", uri.display());
     return accept(context, uri, std::move(text));
   };
@@ -129,26 +101,40 @@ Result<> find_profile(Context& context) {
     if (!wanted.contains("://") && !wanted.starts_with('/') && ::getcwd(here, sizeof here)) wanted = std::string(here) + "/" + wanted;
     return take(TRY(parse_uri(wanted)));
   }
-  if (identity.profile) return take(*identity.profile);
+  if (identity.profile) {
+    TRY(check_own(context, *identity.profile));
+    return take(*identity.profile);
+  }
 
   if (!identity.server)
     return std::unexpected(
         Error(ErrorKind::network, "no server is known: signet.server is not set, and the lease has neither option 224 nor a next-server")
             .advise("add signet.server=http://SERVER/signet/ to the kernel command line, or set DHCP option 224"));
   const auto candidates = lookup_candidates(identity);
+  const auto unreachable = [&](Error error) {
+    return std::move(error)
+        .within("look up the profile")
+        .advise(std::format("check that a server runs at {} (known by {}) and that this network reaches it", identity.server->display(),
+                            identity.server_source));
+  };
   for (const auto& name : candidates) {
     for (const char* suffix : {".toml", ".sh"}) {
-      const auto uri = TRY(resolve_uri(*identity.server, "hosts/" + name + suffix));
-      auto text = fetch_trusted(context, uri, with_identity(context));
+      const auto path = "hosts/" + name + suffix;
+      const auto listed = may_exist(context, *identity.server, path);
+      if (!listed) return std::unexpected(listed.error().kind() == ErrorKind::network ? unreachable(listed.error()) : listed.error());
+      if (!*listed) {
+        identity.clues.push_back({"profile", path, "", false});
+        continue;
+      }
+      const auto uri = TRY(resolve_uri(*identity.server, path));
+      auto text = fetch_file(context, uri, {Purpose::profile, Purpose::script}, with_identity(context));
       const bool missing = !text && text.error().kind() == ErrorKind::not_found;
       identity.clues.push_back({"profile", "hosts/" + name + suffix, missing ? "" : text ? "found" : text.error().message(), text.has_value()});
       if (missing) continue;
       if (!text) {
-        auto error = std::move(text).error().within("look up the profile");
         // A certificate that does not fit needs other advice than a server that is not there.
-        if (error.kind() != ErrorKind::network) return std::unexpected(std::move(error));
-        return std::unexpected(std::move(error).advise(std::format("check that a server runs at {} (known by {}) and that this network reaches it",
-                                                                   identity.server->display(), identity.server_source)));
+        return std::unexpected(text.error().kind() == ErrorKind::network ? unreachable(text.error())
+                                                                         : std::move(text).error().within("look up the profile"));
       }
       context.report.log("profile {}", uri.display());
       return accept(context, uri, std::move(*text));
@@ -164,7 +150,7 @@ Result<> fetch_hooks(Context& context) {
     hooks.clear();
     for (const auto& source : sources) {
       const auto uri = TRY(parse_uri(source));
-      hooks.push_back({uri.display(), TRY_WITHIN(fetch_trusted(context, uri, with_retries(context)), kind)});
+      hooks.push_back({uri.display(), TRY_WITHIN(fetch_file(context, uri, {Purpose::hook}, with_retries(context)), kind)});
     }
     return {};
   };

@@ -8,6 +8,7 @@
 
 #include "agent/lookup.h"
 #include "agent/tools.h"
+#include "agent/trusted_tree.h"
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -43,7 +44,7 @@ Result<std::string> key_lines(Context& context, const std::string& keys) {
   if (keys.contains(' ')) return keys;
   if (!keys.contains("://") && !context.identity.server) return fail(ErrorKind::invalid, "signet.sshd: no server is known to fetch {} from", keys);
   const auto uri = TRY_WITHIN(keys.contains("://") ? parse_uri(keys) : resolve_uri(*context.identity.server, keys), "signet.sshd");
-  return TRY_WITHIN(fetch_trusted(context, uri, with_retries(context)), "signet.sshd");
+  return TRY_WITHIN(fetch_file(context, uri, {Purpose::keys}, with_retries(context)), "signet.sshd");
 }
 
 Result<> check_keys(std::string_view lines) {

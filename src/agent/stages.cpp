@@ -14,6 +14,7 @@
 #include "agent/overrides.h"
 #include "agent/ssh_server.h"
 #include "agent/state.h"
+#include "agent/trusted_tree.h"
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/size.h"
@@ -85,17 +86,18 @@ Result<std::string> identify_stage(Context& context) {
     identity.server = TRY_WITHIN(parse_uri(server), "--server");
     identity.server_source = "--server";
   }
-  name_from_hosts_file(context);
-  for (const auto& clue : identity.clues)
-    if (clue.skipped) context.report.log("{} is skipped: {}", clue.source, clue.value);
   if (on_node()) {
     auto servers = context.lease ? context.lease->ntp : std::vector<std::string>();
     if (identity.server) servers.push_back(identity.server->host());
-    set_absurd_clock(servers, context.report);
+    const auto any = context.machine.setting("clock");
+    set_absurd_clock(servers, clock_limits(packed_manifest_serial(), any && any->value == "any"), context.report);
   }
+  TRY(load_trust(context));
+  TRY(name_from_hosts_file(context));
+  for (const auto& clue : identity.clues)
+    if (clue.skipped) context.report.log("{} is skipped: {}", clue.source, clue.value);
   context.report.set_identity(identity.host_name, identity.uuid);
   TRY(save_identity(context));
-  TRY(load_trust(context));
   if (on_node()) {
     start_reporting(context);
     start_ssh(context);
@@ -115,24 +117,13 @@ Result<std::string> profile_stage(Context& context) {
                      hide_secrets(context.profile.image.source));
 }
 
-// An image without a digest may be anything.
-Result<> need_digest(Context& context, const std::string& sha256) {
-  if (!sha256.empty()) return {};
-  if (!context.trust.empty())
-    return std::unexpected(
-        Error(ErrorKind::verification, "the image has no SHA-256 in the profile, so nobody has signed for it")
-            .advise("add image.sha256 to the profile (or --sha256 to the script) and sign it again; this initrd has trusted keys"));
-  context.report.log("the profile has no image.sha256: the image will not be verified");
-  return {};
-}
-
 Result<std::string> plan_stage(Context& context) {
   TRY(find_disks(context));
   std::optional<std::uint64_t> image_size;
   if (!context.profile.image.source.empty()) {
     const auto uri = TRY(parse_uri(context.profile.image.source));
     image_size = TRY_WITHIN(probe(uri, with_retries(context)), "image").size;
-    TRY(need_digest(context, context.profile.image.sha256));
+    context.profile.image.sha256 = TRY(image_digest(context, uri, context.profile.image.sha256, image_size));
   }
   TRY(fetch_hooks(context));
   context.plan = TRY(make_plan({context.profile, context.machine, image_size, random_uuid, names_of_host(context), context.settings.targets}));
@@ -197,11 +188,11 @@ Result<std::string> pull_stage(Context& context) {
   // The flags have been put over the profile; a plan alone knows its image too.
   const bool from_plan = context.profile.image.source.empty();
   const auto& source_text = from_plan ? context.plan.image_source : context.profile.image.source;
-  const auto& sha256 = from_plan ? context.plan.image_sha256 : context.profile.image.sha256;
+  const auto& given = from_plan ? context.plan.image_sha256 : context.profile.image.sha256;
   if (source_text.empty())
     return std::unexpected(Error(ErrorKind::usage, "no image is named").advise("give --source URI, or image.source in the profile"));
-  if (!context.trust.empty()) TRY(need_digest(context, sha256));
   const auto uri = TRY(parse_uri(source_text));
+  const auto sha256 = TRY(image_digest(context, uri, given, std::nullopt));
   struct stat status{};
   if (::stat(context.settings.root.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
     return std::unexpected(Error(ErrorKind::not_found, std::format("{} is not a directory", context.settings.root))

@@ -83,7 +83,7 @@ std::vector<std::string> identity_environment(const Context& context) {
       "SIGNET_STATE=" + context.settings.state, "SIGNET_ROOT=" + context.settings.root,
       "SIGNET_HOST=" + identity.host_name,      "SIGNET_SERVER=" + (identity.server ? identity.server->secret_text() : ""),
       "SIGNET_UUID=" + identity.uuid,           "SIGNET_MAC=" + identity.mac,
-      "SIGNET_ADDRESS=" + identity.address,
+      "SIGNET_ADDRESS=" + identity.address,     "SIGNET_DOMAIN=" + identity.domain,
   };
   return environment;
 }
@@ -156,6 +156,8 @@ void load_identity(Context& context) {
     if (value.starts_with('\'') && value.ends_with('\'') && value.size() >= 2) value = value.substr(1, value.size() - 2);
     if (name == "SIGNET_HOST")
       if (const auto host = HostName::parse(value)) context.identity.host_name = host->text();
+    if (name == "SIGNET_DOMAIN")
+      if (const auto domain = HostName::parse(value)) context.identity.domain = domain->text();
     if (name == "SIGNET_UUID") context.identity.uuid = value;
     if (name == "SIGNET_MAC") context.identity.mac = value;
     if (name == "SIGNET_ADDRESS") context.identity.address = value;

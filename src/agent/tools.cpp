@@ -6,6 +6,7 @@
 #include <format>
 
 #include "agent/lookup.h"
+#include "agent/trusted_tree.h"
 #include "base/digest.h"
 #include "base/fd.h"
 #include "base/text.h"
@@ -60,7 +61,7 @@ Result<std::string> provide_tool(Context& context, std::string_view name) {
     return std::unexpected(Error(ErrorKind::not_found, std::format("{} is not on a boot medium, and no server is known to fetch it from", name))
                                .advise("set signet.server, or boot from a medium that `signet media` made"));
   const auto uri = TRY(resolve_uri(*context.identity.server, file));
-  const auto program = fetch_text(uri, with_retries(context), largest_tool);
+  const auto program = fetch_file(context, uri, {Purpose::tool}, with_retries(context), largest_tool);
   if (!program)
     return std::unexpected(Error(program.error().kind(), std::format("tool {}: {}", name, program.error().message()))
                                .advise("copy the boot/tools/ of this build (build/out, or what `signet media pxe` made) to the server"));

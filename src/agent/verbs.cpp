@@ -22,6 +22,7 @@
 #include "agent/stages.h"
 #include "agent/state.h"
 #include "agent/tools.h"
+#include "agent/trusted_tree.h"
 #include "base/duration.h"
 #include "base/fd.h"
 #include "base/size.h"
@@ -57,7 +58,8 @@ SIGNET_OPTION(opt_root, "root", "DIR", "where the target tree is mounted ($SIGNE
 SIGNET_OPTION(opt_state, "state", "DIR", "where verbs leave things for each other ($SIGNET_STATE, /run/signet)", settings.state = value);
 SIGNET_OPTION(opt_server, "server", "URI", "the server, instead of signet.server and DHCP", settings.server = value);
 SIGNET_OPTION(opt_host, "host", "NAME", "this host's name, instead of signet.host and DHCP", settings.host = value);
-SIGNET_OPTION(opt_trust, "trust", "FILE", "public keys (PEM); nothing unsigned is used, as with signet.trust", settings.trust = value);
+SIGNET_OPTION(opt_trust, "trust", "FILE", "public keys (PEM); only what a signed manifest lists is used, as with signet.trust",
+              settings.trust = value);
 SIGNET_OPTION(opt_from, "from", "STAGE", "go on with this stage, with the saved profile and plan", settings.from = value);
 SIGNET_OPTION(opt_quiet, "quiet", nullptr, "say nothing but errors", settings.quiet = true);
 SIGNET_OPTION(opt_planned, "planned", nullptr, "carry out the plan that `signet-agent plan` has saved", settings.planned = true);
@@ -281,6 +283,7 @@ int verb_systems(Context& context) {
 int verb_tool(Context& context) {
   if (context.settings.words.size() != 1) return complain(Error(ErrorKind::usage, "tool: name one, such as dropbear"));
   if (auto known = know_host(context); !known) return complain(known.error());
+  if (auto trusted = load_trust(context); !trusted) return complain(trusted.error());
   const auto path = provide_tool(context, context.settings.words.front());
   if (!path) return complain(path.error());
   std::printf("%s\n", path->c_str());

@@ -172,7 +172,14 @@ Result<Uri> parse_uri(std::string_view text) {
 }
 
 Result<Uri> resolve_uri(const Uri& base, std::string_view reference) {
-  if (!scheme_of(reference).empty()) return parse_uri(reference);
+  if (!scheme_of(reference).empty()) {
+    auto uri = TRY(parse_uri(reference));
+    if (uri.scheme == "file" && base.scheme != "file")
+      return std::unexpected(
+          Error(ErrorKind::refused, std::format("`{}` is a local file, which {} may not name", printable(reference), base.display()))
+              .advise("put the file on the server and name it by a path or URL"));
+    return uri;
+  }
   if (base.scheme == "file") {
     if (reference.starts_with('/')) return parse_uri(reference);
     return parse_uri(base.file_path().substr(0, base.file_path().rfind('/') + 1).append(reference));

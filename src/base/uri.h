@@ -36,7 +36,7 @@ struct Uri {
 Result<Uri> parse_uri(std::string_view text);
 
 /// A reference ("../images/debian.tar.zst", "/images/x", "https://…") seen from base (RFC 3986 §5.2): dot segments are removed, base's last
-/// segment is dropped. An absolute path keeps base's scheme and authority.
+/// segment is dropped. An absolute path keeps base's scheme and authority. What came from a server may not name a local file: refused.
 Result<Uri> resolve_uri(const Uri& base, std::string_view reference);
 
 /// A message with the secrets of every URI in it ("scheme://…", up to a blank, quote or angle bracket) hidden, as display() hides them.

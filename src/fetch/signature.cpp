@@ -61,7 +61,7 @@ Result<> TrustedKeys::add(std::string_view pem, std::string_view source) {
     if (mbedtls_pk_parse_public_key(&key->context, bytes_of(block), block.size() + 1) != 0 || !mbedtls_pk_can_do(&key->context, MBEDTLS_PK_ECDSA))
       return std::unexpected(
           Error(ErrorKind::invalid, std::format("{}: public key {} is not one of an elliptic curve that is known here", source, found + 1))
-              .advise("make one with: openssl ecparam -name prime256v1 -genkey -noout -out key.pem; openssl ec -in key.pem -pubout"));
+              .advise("make a pair with `signet key new --out FILE`"));
     keys_.push_back(std::move(key));
     ++found;
   }
@@ -75,7 +75,7 @@ Result<> TrustedKeys::verify(std::string_view text, std::string_view signature, 
     for (const auto& key : keys_)
       if (mbedtls_pk_verify(&key->context, MBEDTLS_MD_SHA256, digest.data(), digest.size(), bytes_of(der), der.size()) == 0) return {};
   return std::unexpected(Error(ErrorKind::verification, std::format("{}: its signature is not by a key that this initrd trusts", name))
-                             .advise("sign it again after every change: openssl dgst -sha256 -sign key.pem -out FILE.sig FILE"));
+                             .advise("sign the tree again after every change: `signet tree sign DIR --key KEY`"));
 }
 
 }  // namespace signet

@@ -88,9 +88,20 @@ struct NetworkOptions {
 /// running to renew. The report says once a second what it waits for.
 Result<Lease> acquire_lease(const NetworkOptions& options, Report& report);
 
-/// If the clock says a year before this program was made or after 2100: sets it from the first of `servers` that answers by NTP (RFC 5905), each
-/// within 15 s. True if it was set.
-bool set_absurd_clock(const std::vector<std::string>& servers, Report& report);
+/// Between which times a node's clock is believed, in seconds since 1970.
+struct ClockLimits {
+  std::int64_t floor = 0, ceiling = 0;
+};
+/// From the day of this program's sources (or the later time of the signature that the initrd was made with, 0 if there is none) to 15 years after
+/// that day; `any` (signet.clock=any) lifts the ceiling.
+ClockLimits clock_limits(std::uint64_t packed_serial, bool any);
+/// What is wrong with a time, as the end of "the clock says …"; empty if nothing is.
+std::string clock_fault(std::int64_t now, const ClockLimits& limits);
+
+/// If the clock is outside of the limits: sets it from the first of `servers` that answers by NTP (RFC 5905), each within 15 s, and reports by how
+/// much it moved. An answer outside of the limits is undone and reported. A clock before the floor that no server corrects is set to the floor. True
+/// if a server's time was taken.
+bool set_absurd_clock(const std::vector<std::string>& servers, const ClockLimits& limits, Report& report);
 
 /// One source of a name or a server that was asked, in the order of asking.
 struct Clue {

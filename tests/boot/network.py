@@ -209,8 +209,8 @@ def clock(work):
         server = subprocess.Popen(each.wrap([busybox, "ntpd", "-n", "-l", "-I", "br0"]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             with start(each, "clock", net.card(each.tap(), boot=False), extra=["-rtc", "base=1999-12-31"]) as guest:
-                guest.expect(rb"the clock says 1999-12-31, which cannot be", 60, "the remark on the clock")
-                guest.expect(rb"the time is (20\d\d)-[^\r\n]*, from 10.77.0.1", 60, "the right time")
+                guest.expect(rb"the clock says 1999-12-31, which is before", 60, "the remark on the clock")
+                guest.expect(rb"the clock is set to (20\d\d)-[^\r\n]* by 10.77.0.1, over NTP \(not authenticated\); it moved by \d{4,} days", 60, "the right time")
                 check_equal(int(guest.match.group(1)), time.gmtime().tm_year, "an absurd clock is set from the NTP server of the lease")
         finally:
             net.end(server)

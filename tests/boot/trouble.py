@@ -113,33 +113,46 @@ def ssh_server(network, work, disk):
 
 
 def trusted_keys(network, work, disk):
-    """An initrd with a trusted key installs nothing unsigned, and what is signed as before."""
-    key, public, initrd = work / "sign.pem", work / "trust.pem", work / "trusting.img"
-    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
-    subprocess.run(["openssl", "ec", "-in", key, "-pubout", "-out", public], check=True, stderr=subprocess.DEVNULL)
-    subprocess.run([lab.OUT / "signet", "media", "pxe", "--out", work / "pxe", "--trust", public], check=True, stdout=subprocess.DEVNULL)
-    shutil.copy(work / "pxe/initrd.img", initrd)
-    with start(network, "unsigned", disk, "signet.on-failure=poweroff", initrd) as guest:
-        guest.expect(rb"FAILED: [^\r\n]*default.toml is not signed: there is no \S*default.toml.sig", 60, "the refusal of what is unsigned")
-        guest.wait_off(60)
-    for file in ("hosts/default.toml", "groups/debian.toml"):
-        path = work / "tree" / file
-        subprocess.run(["openssl", "dgst", "-sha256", "-sign", key, "-out", f"{path}.sig", path], check=True)
-    # The same key as local.cfg says it, and a list of SSH keys on the server that has to be signed like everything else.
-    (work / "trust.cfg").write_text(f"trust = \"\"\"\n{public.read_text()}\"\"\"\n")
-    subprocess.run([lab.OUT / "signet", "media", "pxe", "--out", work / "pxe", "--local-cfg", work / "trust.cfg"], check=True, stdout=subprocess.DEVNULL)
-    shutil.copy(work / "pxe/initrd.img", initrd)
-    keys = work / "tree/keys/admin.pub"
+    """An initrd with a trusted key uses only what the signed manifest of the server's tree lists."""
+    key, tree = work / "site", work / "tree"
+    signet = lab.OUT / "signet"
+
+    def media(*options):
+        subprocess.run([signet, "media", "pxe", "--out", work / "pxe", *options], check=True, stdout=subprocess.DEVNULL)
+        shutil.copy(work / "pxe/initrd.img", work / "trusting.img")
+
+    def sign(*options):
+        subprocess.run([signet, "tree", "sign", tree, "--key", key, *options], check=True, stdout=subprocess.DEVNULL)
+
+    def refused(name, message, options=""):
+        with start(network, name, disk, f"signet.on-failure=poweroff {options}", work / "trusting.img") as guest:
+            guest.expect(rb"FAILED: [^\r\n]*" + message, 60, f"the refusal: {name}")
+            guest.wait_off(60)
+
+    subprocess.run([signet, "key", "new", "--out", key], check=True, stdout=subprocess.DEVNULL)
+    media("--trust", f"{key}.pub")
+    refused("unsigned", rb"is not signed: there is no \S*manifest.toml")
+    keys = tree / "keys/admin.pub"
     keys.parent.mkdir()
     shutil.copy(work / "key.pub", keys)
-    with start(network, "signed", disk, "signet.break=partition signet.sshd=keys/admin.pub", initrd) as guest:
-        guest.expect(rb"no SSH server: [^\r\n]*admin.pub is not signed", 60, "the refusal of keys that are not signed")
-        guest.expect(rb"stopped before partition", 60, "the plan of a signed profile")
-        guest.expect(SHELL, 30)
-        subprocess.run(["openssl", "dgst", "-sha256", "-sign", key, "-out", f"{keys}.sig", keys], check=True)
-        text = guest.run("signet-agent sshd")[0].replace("\n", " ")
-        check("gets a shell here" in text, "SSH keys from the server are used once they are signed", text)
-    print("ok: with a trusted key nothing unsigned is installed")
+    sign()
+    (tree / "hosts/node01.sh").write_text("echo stranger\n")
+    with start(network, "signed", disk, "signet.break=partition signet.sshd=keys/admin.pub signet.trust=/etc/none.pem", work / "trusting.img") as guest:
+        guest.expect(rb"signet.trust is ignored: this initrd has keys of its own", 60, "the remark on keys from the command line")
+        guest.expect(rb"gets a shell here", 60, "an SSH server with keys that the manifest lists")
+        guest.expect(rb"stopped before partition", 60, "the plan of a signed profile, and not a script that is not listed")
+    check(True, "what the manifest lists is used, what it does not list is not even asked for")
+    keys.write_text(keys.read_text() + "# more\n")
+    with start(network, "changed", disk, "signet.break=partition signet.sshd=keys/admin.pub", work / "trusting.img") as guest:
+        guest.expect(rb"no SSH server: [^\r\n]*admin.pub: it is not the file that the signed manifest lists", 60, "the refusal of keys that have changed")
+        guest.expect(rb"stopped before partition", 60, "the plan")
+    old = {name: (tree / name).read_bytes() for name in ("manifest.toml", "manifest.toml.sig")}
+    sign()
+    media("--trust", f"{key}.pub", "--manifest", tree / "manifest.toml")
+    for name, text in old.items():
+        (tree / name).write_bytes(text)
+    refused("replayed", rb"its serial \d+ is older than \d+")
+    print("ok: with a trusted key nothing is used but by the signed manifest, and no older one than the initrd's")
 
 
 def retries(network, disk):
