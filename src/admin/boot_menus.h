@@ -1,5 +1,5 @@
-// The menus of the boot loaders, as text. Each shows the same four entries, takes automatic by itself after 5 s, and takes the first letter of another at the screen and at a serial
-// console:
+// The menus of the boot loaders, as text. Each shows the same four entries, takes automatic by itself after 5 s, and takes the first letter of
+// another at the screen and at a serial console:
 //
 //   automatic   install if this machine is to be installed, else start its disk
 //   install     install now, also over a complete installation (signet.install=always)

@@ -44,10 +44,13 @@ Result<> make_esp(const MediaRequest& request, const Parts& parts, const Scratch
 }
 
 Result<> make_hybrid(const MediaRequest& request, unsigned local_drive) {
-  const auto parts = TRY(load_parts(request, false));
+  // With keys the initrd has the settings, where they cannot be changed without making it anew; the medium's own file may add a few.
+  auto parts = TRY(load_parts(request, !request.trust.empty()));
   TRY(check_signing(request, parts));
   const auto line = TRY(command_line(request, true));
   const auto config = TRY(config_page(request));
+  const auto node_id = TRY(medium_id(request, parts, config));
+  TRY(add_to_initrd(parts.initrd, "/etc/signet/medium.id", node_id));
   const auto scratch = TRY(Scratch::make());
   const auto tree = scratch / "tree";
   TRY(make_directories(tree + "/boot/tools"));
@@ -55,6 +58,7 @@ Result<> make_hybrid(const MediaRequest& request, unsigned local_drive) {
   TRY(write_file(tree + "/boot/vmlinuz", parts.kernel));
   TRY(write_file(tree + "/boot/initrd.img", parts.initrd));
   TRY(write_file(tree + "/local.cfg", config));  // a CD has no partitions
+  TRY(write_file(tree + "/medium.id", node_id));
   TRY(write_file(tree + "/isolinux/isolinux.cfg", isolinux_menu(line, local_drive)));
   // GRUB finds this medium, and no other of ours, by the name of a file.
   const auto id = "signet-" + sha256_text(parts.kernel + parts.initrd + line).substr(0, 16);
@@ -64,7 +68,7 @@ Result<> make_hybrid(const MediaRequest& request, unsigned local_drive) {
   TRY(copy_tools(request, tree + "/boot/tools"));
   const auto esp = scratch / "esp.img", settings = scratch / "config.img";
   TRY(make_esp(request, parts, scratch, id, esp));
-  TRY(make_fat(settings, config_size, std::string(config_label), {{"/local.cfg", tree + "/local.cfg"}}));
+  TRY(make_fat(settings, config_size, std::string(config_label), {{"/local.cfg", tree + "/local.cfg"}, {"/medium.id", tree + "/medium.id"}}));
   return run_tool({"xorriso",
                    "-as",
                    "mkisofs",

@@ -1,5 +1,6 @@
 #include "admin/media_parts.h"
 
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include <format>
@@ -10,6 +11,8 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "base/uri.h"
+#include "fetch/fetch.h"
+#include "fetch/manifest.h"
 #include "fetch/signature.h"
 #include "machine/local_config.h"
 
@@ -48,7 +51,7 @@ Result<std::string> local_config_text(const MediaRequest& request) {
 Result<std::string> config_page(const MediaRequest& request) {
   return "# Settings of the machine that starts from this medium; see docs/booting.md. Edit with any editor.\n"
          "# server = \"http://192.0.2.1/signet/\"\n# host = \"node01\"\n# network = \"ip=… as on a kernel command line\"\n" +
-         TRY(local_config_text(request));
+         (request.trust.empty() ? TRY(local_config_text(request)) : std::string());
 }
 
 Result<std::string> command_line(const MediaRequest& request, bool medium, bool is_signed) {
@@ -81,8 +84,17 @@ Result<Parts> load_parts(const MediaRequest& request, bool with_config) {
   if (!request.ca_bundle.empty()) TRY(put(request.ca_bundle, "/etc/ssl/certs/ca-certificates.crt", "--ca-bundle"));
   if (!request.trust.empty()) {
     const auto pem = TRY_WITHIN(read_regular_file(request.trust, largest_loader), "--trust");
-    TRY_WITHIN(TrustedKeys().add(pem, request.trust), "--trust");
+    TrustedKeys keys;
+    TRY_WITHIN(keys.add(pem, request.trust), "--trust");
     TRY(put(request.trust, "/etc/signet/trust.pem", "--trust"));
+    if (!request.manifest.empty()) {
+      const auto text = TRY_WITHIN(read_regular_file(request.manifest, largest_manifest), "--manifest");
+      const auto signature = TRY_WITHIN(read_regular_file(request.manifest + ".sig", largest_manifest_signature), "--manifest");
+      const auto manifest = TRY_WITHIN(open_manifest(text, signature, keys, {.least_serial = 0, .now = 0}, request.manifest), "--manifest");
+      TRY(more.add("/etc/signet/trust.serial", std::to_string(manifest.serial) + "\n"));
+    }
+  } else if (!request.manifest.empty()) {
+    return std::unexpected(Error(ErrorKind::usage, "--manifest needs --trust").advise("name the public keys that have signed it"));
   }
   for (const auto& pair : request.add) {
     const auto colon = pair.find(":/");
@@ -107,6 +119,24 @@ Result<Parts> load_parts(const MediaRequest& request, bool with_config) {
     parts.initrd.insert(0, first);
   }
   return parts;
+}
+
+Result<std::string> medium_id(const MediaRequest& request, const Parts& parts, const std::string& config) {
+  constexpr std::size_t digits = 32;
+  auto seed = sha256_text(parts.kernel) + sha256_text(parts.initrd) + config;
+  if (!request.trust.empty()) {
+    seed.assign(digits, '\0');
+    if (::getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size())) return fail_errno("read random numbers");
+  }
+  return sha256_text(seed).substr(0, digits) + "\n";
+}
+
+Result<> add_to_initrd(std::string& initrd, const std::string& path, std::string data) {
+  CpioArchive more;
+  TRY(more.add(path, std::move(data)));
+  initrd.resize((initrd.size() + 3) / 4 * 4, '\0');  // archives start at multiples of four
+  initrd += more.bytes();
+  return {};
 }
 
 Result<> copy_tools(const MediaRequest& request, const std::string& to) {

@@ -20,7 +20,14 @@ Result<Parts> load_parts(const MediaRequest& request, bool with_config);
 /// ends with the words that a signed program has.
 Result<std::string> command_line(const MediaRequest& request, bool medium, bool is_signed = false);
 
-/// local.cfg with a comment for whoever edits it; checked as the node will check it.
+/// What a node knows its boot medium by, in the medium's file systems and in its initrd. Without keys it follows from the parts, so that the same
+/// input gives the same bytes; with keys local.cfg counts by it, so it must not be known to whoever can label a disk.
+Result<std::string> medium_id(const MediaRequest& request, const Parts& parts, const std::string& config);
+
+/// Another file behind the initrd.
+Result<> add_to_initrd(std::string& initrd, const std::string& path, std::string data);
+
+/// local.cfg with a comment for whoever edits it; checked as the node will check it. With --trust it has no settings: the initrd has them.
 Result<std::string> config_page(const MediaRequest& request);
 
 /// The tools that a node may need, beside its kernel: without a server it has no other place to get them from.

@@ -139,6 +139,8 @@ std::string Disk::describe() const {
 
 Result<std::vector<Disk>> scan_disks(const std::string& sys, const std::string& dev, bool with_loops) {
   std::vector<Disk> disks;
+  const auto medium = boot_medium_id();
+  unsigned index = 0;
   for (const auto& name : sysfs::names(sys + "/block")) {
     const bool loop = name.starts_with("loop");
     const bool never = std::ranges::any_of(never_targets, [&](std::string_view prefix) { return name.starts_with(prefix); });
@@ -146,15 +148,18 @@ Result<std::vector<Disk>> scan_disks(const std::string& sys, const std::string& 
     const bool mmc_area = name.starts_with("mmcblk") && (name.contains("boot") || name.contains("rpmb"));
     if ((never && !(loop && with_loops)) || mmc_area) continue;
     Disk disk = describe_block_device(sys, dev, name);
-    if (!loop && is_signet_medium(name, sys, dev)) continue;
     if (disk.size == 0) continue;  // a card reader without a card, a loop without a file
+    disk.boot_medium = !loop && is_boot_medium(name, medium, sys, dev);
+    if (disk.boot_medium && disk.in_use.empty()) disk.in_use = "it is the boot medium";
     const auto fd = open_file(disk.path, O_RDONLY);
     auto probed = fd ? probe_content(disk, fd->get()) : Result<>(std::unexpected(fd.error()));
     if (!probed) {
       disk.content = DiskContent::foreign;
       disk.found = "unreadable: " + probed.error().message();
     }
-    disk.index = static_cast<unsigned>(disks.size());
+    // The boot medium, which may be the first or the last to be found, moves no other disk.
+    disk.index = index;
+    if (!disk.boot_medium) ++index;
     disks.push_back(std::move(disk));
   }
   return disks;

@@ -22,6 +22,10 @@ namespace {
 
 constexpr std::size_t largest_config = 1 << 20;
 
+// Where keys are trusted, what a medium may set: none of these opens a shell, names a key or lowers a limit.
+constexpr std::string_view medium_settings[] = {"server", "host", "iface", "network", "console", "syslog", "report", "retries", "settle", "deadline"};
+constexpr std::size_t longest_id = 128;
+
 std::optional<std::string> text_of(const toml::node& node) {
   if (const auto text = node.value_exact<std::string>()) return text;
   if (const auto flag = node.value_exact<bool>()) return *flag ? "1" : "0";
@@ -65,6 +69,13 @@ Result<std::optional<std::string>> read_from(const std::string& device, std::str
   if (text) return std::optional(*text);
   if (text.error().kind() == ErrorKind::not_found) return std::optional<std::string>();
   return std::unexpected(text.error());
+}
+
+// True if the file system on a device is one of ours and has this id.
+bool has_id(const std::string& device, const std::string& id) {
+  if (const auto label = label_of(device); id.empty() || (label != config_label && label != medium_label)) return false;
+  const auto text = read_from(device, "medium.id", longest_id, "/run/signet/medium");
+  return text && *text && trim(**text) == id;
 }
 
 }  // namespace
@@ -114,33 +125,57 @@ std::string label_of(const std::string& device) {
   return label;
 }
 
-bool is_signet_medium(const std::string& name, const std::string& sys, const std::string& dev) {
+std::string boot_medium_id() {
+  const auto text = read_file("/etc/signet/medium.id", longest_id);
+  return text ? std::string(trim(*text)) : std::string();
+}
+
+bool is_boot_medium(const std::string& name, const std::string& id, const std::string& sys, const std::string& dev) {
+  if (id.empty()) return false;
   for (const auto& device : block_devices(sys))
     if (device.starts_with(name) && (device == name || sysfs::exists(sys + "/block/" + name + "/" + device)))
-      if (const auto label = label_of(dev + "/" + device); label == config_label || label == medium_label) return true;
+      if (has_id(dev + "/" + device, id)) return true;
   return false;
+}
+
+Result<> check_medium_settings(const LocalConfig& config) {
+  std::string wrong;
+  for (const auto& [name, value] : config.values)
+    if (std::ranges::find(medium_settings, name) == std::end(medium_settings)) wrong += std::format("{}`{}`", wrong.empty() ? "" : ", ", name);
+  if (wrong.empty()) return {};
+  std::string allowed;
+  for (const auto name : medium_settings) allowed.append(allowed.empty() ? "" : " ").append(name);
+  return std::unexpected(
+      Error(ErrorKind::refused, std::format("{}: {} cannot be set there, because this initrd carries trusted keys", config.source, wrong))
+          .advise("a medium may set: " + allowed + "; give the others to `signet media --local-cfg`, which packs them into the initrd"));
 }
 
 Result<std::optional<LocalConfig>> find_local_config(std::chrono::seconds wait, const std::function<void()>& waiting, const std::string& scratch) {
   const auto deadline = std::chrono::steady_clock::now() + wait;
+  std::optional<LocalConfig> packed;
+  if (const auto text = read_file("/etc/signet/local.cfg", largest_config)) packed = TRY(parse_local_config(*text, "local.cfg of the initrd"));
+  const bool trusted = sysfs::exists("/etc/signet/trust.pem");
+  const auto id = boot_medium_id();
   for (bool told = false;; told = true) {
     bool medium = false;
     const auto devices = block_devices("/sys");
     for (const auto wanted : {config_label, medium_label})
       for (const auto& name : devices) {
         const auto device = "/dev/" + name;
-        if (label_of(device) != wanted) continue;
+        if (trusted ? !has_id(device, id) || label_of(device) != wanted : label_of(device) != wanted) continue;
         medium = true;
-        if (const auto text = TRY(read_from(device, "local.cfg", largest_config, scratch)))
-          return TRY(parse_local_config(*text, "local.cfg on " + device));
+        const auto text = TRY(read_from(device, "local.cfg", largest_config, scratch));
+        if (!text) continue;
+        auto config = TRY(parse_local_config(*text, "local.cfg on " + device));
+        if (trusted) TRY(check_medium_settings(config));
+        if (trusted && packed) config.values.insert(packed->values.begin(), packed->values.end());
+        return config;
       }
-    if (medium || std::chrono::steady_clock::now() >= deadline) break;
+    if (medium || (trusted && id.empty()) || std::chrono::steady_clock::now() >= deadline) break;
     if (!told && waiting) waiting();
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
-  const auto text = read_file("/etc/signet/local.cfg", largest_config);
-  if (!text) return std::optional<LocalConfig>();
-  return TRY(parse_local_config(*text, "local.cfg of the initrd"));
+  return packed;
 }
 
 Result<std::optional<std::string>> read_from_medium(std::string_view file, std::size_t limit, const std::string& scratch) {

@@ -36,8 +36,9 @@ struct Disk {
   bool rotational = false;
   bool removable = false;
   bool read_only = false;
-  bool is_file = false;  // an image file, not a block device
-  unsigned index = 0;    // its place among the disks sorted by kernel name (vda vdb … vdz vdaa), from 0
+  bool boot_medium = false;  // this machine was started from it; no rule matches it
+  bool is_file = false;      // an image file, not a block device
+  unsigned index = 0;        // its place among the disks sorted by kernel name (vda vdb … vdz vdaa), from 0
   DiskContent content = DiskContent::foreign;
   std::string found;   // what is on it, for people: "gpt, ext4 "data"", "nothing", "a Signet 0.1 system, …"
   std::string device;  // "253:0", the kernel's number of it; of an image file "8:1 1234", its file system's and its inode
@@ -113,8 +114,8 @@ struct Machine {
   bool shells_allowed() const;
 };
 
-/// Whole disks that an installer may consider: no partitions, loops (unless with_loops), ram, zram, CD, floppies, md or dm, and not Signet's own boot
-/// medium. Content is probed.
+/// Whole disks that an installer may consider: no partitions, loops (unless with_loops), ram, zram, CD, floppies, md or dm. The boot medium is among
+/// them, and says so. Content is probed.
 Result<std::vector<Disk>> scan_disks(const std::string& sys = "/sys", const std::string& dev = "/dev", bool with_loops = false);
 
 /// How many device events the kernel has sent, and since when it has been so many.

@@ -36,6 +36,7 @@ constexpr SettingRule rules[] = {
     {"sshd", Kind::text, "an SSH server for root and this key: its AAAA… part, or a URL or path on the server"},
     {"syslog", Kind::text, "send events to this syslog server (HOST[:PORT], UDP)"},
     {"report", Kind::text, "post events to the server, or to this URL"},
+    {"clock", Kind::word, "any: believe also a time of more than 15 years after the build", "any"},
     {"debug", Kind::flag, "print versions and the kernel command line at the start"},
 };
 

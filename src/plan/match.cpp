@@ -18,6 +18,7 @@ std::string why_not(const DiskMatch& match, const Disk& disk) {
     if (wanted && ::fnmatch(wanted->c_str(), have.c_str(), flags) != 0)
       add(have.empty() ? std::format("it has no {}", name) : std::format("{} \"{}\" is not \"{}\"", name, have, *wanted));
   };
+  if (disk.boot_medium) add("it is the boot medium");
   pattern("path", match.path, disk.path, 0);
   pattern("wwn", match.wwn, disk.wwn, FNM_CASEFOLD);
   pattern("serial", match.serial, disk.serial, FNM_CASEFOLD);

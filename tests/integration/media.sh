@@ -27,7 +27,11 @@ mtype -i "$iso@@$((start * 512))" ::/local.cfg | grep -qx 'host = "node07"' || f
 [ "$(blkid -p -O $((start * 512)) -o value -s LABEL "$iso")" = SIGNET-CFG ] || fail "the third partition's label"
 xorriso -osirrox on -indev "$iso" -extract / "$work/iso" >/dev/null 2>&1
 cmp "$work/iso/boot/vmlinuz" "$parts/vmlinuz"
-cmp "$work/iso/boot/initrd.img" "$parts/initrd.img"
+cmp -n "$(stat -c %s "$parts/initrd.img")" "$work/iso/boot/initrd.img" "$parts/initrd.img"
+id=$(cat "$work/iso/medium.id")
+[[ $id =~ ^[0-9a-f]{32}$ ]] || fail "the medium's id is \`$id\`"
+[ "$(mtype -i "$iso@@$((start * 512))" ::/medium.id)" = "$id" ] || fail "the third partition has another id"
+tail -c 1000 "$work/iso/boot/initrd.img" | grep -aq "$id" || fail "the initrd does not know its medium's id"
 cmp "$work/iso/boot/tools/dropbear" "$parts/boot/tools/dropbear"
 grep -q 'signet.medium panic=30 signet.debug$' "$work/iso/isolinux/isolinux.cfg" || fail "the BIOS menu's command line"
 grep -q 'LOCALBOOT 128' "$work/iso/isolinux/isolinux.cfg" || fail "a CD's menu does not start the first disk"
