@@ -37,7 +37,7 @@ class Texts {
   std::mt19937 random_;
 };
 
-std::string quoted(std::string text) {
+std::string shell_word(std::string text) {
   std::string out = "'";
   for (const char c : text) {
     if (c == '\'')
@@ -92,7 +92,7 @@ TEST_CASE("10,000 leases, DNS names and hosts lines let through [a-z0-9.-] and n
     CAPTURE(name);
     CAPTURE(domain);
     const auto lease =
-        parse_lease("ip='10.0.2.15'\nhostname=" + quoted(name) + "\ndomain=" + quoted(domain) + "\ntftp=" + quoted(name) + "\n", "eth0");
+        parse_lease("ip='10.0.2.15'\nhostname=" + shell_word(name) + "\ndomain=" + shell_word(domain) + "\ntftp=" + shell_word(name) + "\n", "eth0");
     REQUIRE(lease);
     REQUIRE(is_clean(lease->host_name));
     REQUIRE(is_clean(lease->domain));
