@@ -14,6 +14,7 @@
 #include "base/node_set.h"
 #include "fetch/manifest.h"
 #include "network/network.h"
+#include "plan/match.h"
 
 using namespace signet;
 
@@ -264,4 +265,27 @@ TEST_CASE("keys are made once, and times of validity have units") {
   CHECK(parse_duration("90d") == 90 * 86'400U);
   CHECK(parse_duration("12h") == 12 * 3600U);
   for (const char* bad : {"", "d", "0d", "90", "-1d", "99999999999999999999d", "51y"}) CHECK(!parse_duration(bad));
+}
+
+TEST_CASE("where keys are trusted, a medium sets where the server is and no more") {
+  const auto fine =
+      parse_local_config("server = \"http://x/\"\nhost = \"node01\"\nnetwork = \"dhcp\"\nconsole = \"ttyS1\"\n", "local.cfg on /dev/sda3").value();
+  CHECK(check_medium_settings(fine));
+  for (const char* setting : {"sshd = \"AAAA\"", "trust = \"x\"", "rescue = true", "break = \"plan\"", "profile = \"http://x/\"",
+                              "on-failure = \"shell\"", "debug = true", "clock = \"any\""}) {
+    CAPTURE(setting);
+    const auto refused = check_medium_settings(parse_local_config(setting, "local.cfg on /dev/sda3").value());
+    REQUIRE(!refused);
+    CHECK(refused.error().kind() == ErrorKind::refused);
+    CHECK(refused.error().message().starts_with("local.cfg on /dev/sda3: `"));
+  }
+}
+
+TEST_CASE("no rule matches the medium that a machine was started from, and a label hides no disk") {
+  Disk disk{.path = "/dev/sda", .name = "sda", .size = 1 << 30};
+  CHECK(why_not({}, disk).empty());
+  disk.boot_medium = true;
+  CHECK(why_not({}, disk) == "it is the boot medium");
+  CHECK(!is_boot_medium("sda", ""));
+  CHECK(!is_boot_medium("no-such-disk", "0123456789abcdef"));
 }
