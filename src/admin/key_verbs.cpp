@@ -60,7 +60,7 @@ Result<> act(const Action& action, int count, char** arguments) {
   if (!parsed.words.empty()) request.directory = parsed.words.front();
   if (request.directory.size() > 1 && request.directory.ends_with('/')) request.directory.pop_back();
   if (!request.expires.empty()) {
-    const auto valid = parse_duration(request.expires);
+    const auto valid = parse_validity(request.expires);
     if (!valid) return fail(ErrorKind::usage, "{}: --expires: {}", verb, valid.error().message());
     request.valid = *valid;
   }

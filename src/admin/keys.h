@@ -38,6 +38,6 @@ Result<> key_verb(int count, char** arguments);
 Result<> tree_verb(int count, char** arguments);
 
 /// "90d", "12h", "2w", "1y": seconds.
-Result<std::uint64_t> parse_duration(std::string_view text);
+Result<std::uint64_t> parse_validity(std::string_view text);
 
 }  // namespace signet

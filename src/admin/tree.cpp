@@ -103,7 +103,7 @@ Manifest last_manifest(const std::string& path) {
 
 }  // namespace
 
-Result<std::uint64_t> parse_duration(std::string_view text) {
+Result<std::uint64_t> parse_validity(std::string_view text) {
   constexpr std::pair<char, std::uint64_t> units[] = {{'h', 3600}, {'d', 86'400}, {'w', 7 * 86'400}, {'y', 365 * 86'400}};
   constexpr std::uint64_t longest = 50 * 365 * 86'400ULL;
   if (!text.empty())

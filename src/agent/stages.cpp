@@ -123,7 +123,7 @@ Result<std::string> plan_stage(Context& context) {
   if (!context.profile.image.source.empty()) {
     const auto uri = TRY(parse_uri(context.profile.image.source));
     image_size = TRY_WITHIN(probe(uri, with_retries(context)), "image").size;
-    context.profile.image.sha256 = TRY(image_digest(context, uri, context.profile.image.sha256, image_size));
+    context.profile.image.sha256 = TRY(image_statement(context, uri, context.profile.image.sha256, image_size)).sha256;
   }
   TRY(fetch_hooks(context));
   context.plan = TRY(make_plan({context.profile, context.machine, image_size, random_uuid, names_of_host(context), context.settings.targets}));
@@ -192,14 +192,15 @@ Result<std::string> pull_stage(Context& context) {
   if (source_text.empty())
     return std::unexpected(Error(ErrorKind::usage, "no image is named").advise("give --source URI, or image.source in the profile"));
   const auto uri = TRY(parse_uri(source_text));
-  const auto sha256 = TRY(image_digest(context, uri, given, std::nullopt));
+  const bool planned = context.have_plan && source_text == context.plan.image_source;
+  const auto [sha256, size] = TRY(image_statement(context, uri, given, planned ? context.plan.image_size : std::nullopt));
   struct stat status{};
   if (::stat(context.settings.root.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
     return std::unexpected(Error(ErrorKind::not_found, std::format("{} is not a directory", context.settings.root))
                                .advise("run `signet-agent mount` first, or name a directory with --root"));
 
   auto options = with_retries(context);
-  if (context.have_plan && source_text == context.plan.image_source) options.announced = context.plan.image_size;
+  options.announced = size;
   auto source = TRY(open_source(uri, options));
   const auto total = source->size();
   context.report.log("{}{}: first bytes are here", uri.display(), total ? " (" + format_size(*total) + ")" : "");

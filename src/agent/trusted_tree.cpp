@@ -147,8 +147,9 @@ Result<std::string> fetch_file(Context& context, const Uri& uri, std::initialize
   constexpr const char* sign_again = "sign the tree again after every change, and publish files and manifest together";
   if (!text && text.error().kind() == ErrorKind::not_found)
     return refused(std::format("{}: the signed manifest lists it, but the server does not have it", uri.display()), sign_again);
-  if (!text) return text;
-  if (sha256_text(*text) != file.sha256)
+  const bool too_long = !text && text.error().kind() == ErrorKind::invalid;
+  if (!text && !too_long) return text;
+  if (too_long || sha256_text(*text) != file.sha256)
     return refused(std::format("{}: it is not the file that the signed manifest lists", uri.display()), sign_again);
   return text;
 }
@@ -159,10 +160,10 @@ Result<bool> may_exist(Context& context, const Uri& server, std::string_view pat
   return context.manifest->files.contains(path);
 }
 
-Result<std::string> image_digest(Context& context, const Uri& uri, const std::string& given, std::optional<std::uint64_t> size) {
+Result<ImageStatement> image_statement(Context& context, const Uri& uri, const std::string& given, std::optional<std::uint64_t> size) {
   if (context.trust.empty()) {
     if (given.empty()) context.report.log("the profile has no image.sha256: the image will not be verified");
-    return given;
+    return ImageStatement{given, size};
   }
   constexpr std::array image = {Purpose::image};
   const auto [path, file] = TRY_WITHIN(look_up(context, uri, image), "image");
@@ -172,7 +173,7 @@ Result<std::string> image_digest(Context& context, const Uri& uri, const std::st
   if (size && *size != file.size)
     return refused(std::format("image {}: the signed manifest says {} bytes, but the server has {}", path, file.size, *size),
                    "put the right image there, or sign the tree again");
-  return file.sha256;
+  return ImageStatement{file.sha256, file.size};
 }
 
 }  // namespace signet

@@ -32,9 +32,14 @@ Result<std::string> fetch_file(Context& context, const Uri& uri, std::initialize
 /// False only where keys are trusted and the manifest does not list `path` ("hosts/default.toml"), so there is no need to ask for it.
 Result<bool> may_exist(Context& context, const Uri& server, std::string_view path);
 
-/// The SHA-256 that the image at `uri` must have: that of the manifest, or `given` (by profile or flag) where no keys are trusted, which may be
-/// empty. An error if both are there and differ, or the server's file has another size than the manifest says.
-Result<std::string> image_digest(Context& context, const Uri& uri, const std::string& given, std::optional<std::uint64_t> size);
+struct ImageStatement {
+  std::string sha256;                 // empty: nothing is known
+  std::optional<std::uint64_t> size;  // bytes
+};
+
+/// What the image at `uri` must be: what the manifest says, or where no keys are trusted the digest `given` (by profile or flag), which may be empty,
+/// and the `size` that the server or the plan says. An error if the manifest and either of them differ.
+Result<ImageStatement> image_statement(Context& context, const Uri& uri, const std::string& given, std::optional<std::uint64_t> size);
 
 /// The path of `uri` in the trusted tree; refused if it is outside.
 Result<std::string> path_in_tree(const Uri& tree, const Uri& uri);

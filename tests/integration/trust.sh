@@ -2,7 +2,7 @@
 # Trusted keys: what the signed manifest lists is used, everything else is refused before the first write. openssl judges the signatures, nginx serves.
 set -euo pipefail
 . "$(dirname "$0")/lib.bash"
-signet=$top/build/out/signet
+signet=${SIGNET_ADMIN:-$top/build/out/signet}
 
 port=$((20000 + RANDOM % 20000))
 tree=$work/tree

@@ -94,8 +94,8 @@ void HttpServer::serve(int socket, unsigned connection) {
     if (!send_all(response.bytes)) return;
     if (response.after == Response::After::repeat) {
       const std::string_view all = response.bytes;
-      const auto end = all.substr(all.size() - std::min<std::size_t>(all.size(), 64 << 10));
-      while (send_all(end)) {
+      const auto tail = all.substr(all.size() - std::min<std::size_t>(all.size(), 64 << 10));
+      while (send_all(tail)) {
       }
       return;
     }

@@ -102,7 +102,7 @@ TEST_CASE("10,000 leases, DNS names and hosts lines let through [a-z0-9.-] and n
     const auto handed_on = parse_lease(lease_text(*lease), "eth0");
     REQUIRE(handed_on);
     REQUIRE(handed_on->host_name == lease->host_name);
-    const auto identity = identify({}, lease);
+    const auto identity = identify({}, *lease);
     REQUIRE(is_clean(identity.full_name()));
     for (const auto& candidate : lookup_candidates(identity)) REQUIRE(!candidate.contains('/'));
     for (const auto& clue : identity.clues)

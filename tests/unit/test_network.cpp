@@ -75,12 +75,12 @@ TEST_CASE("the kernel command line wins over the lease") {
   auto identity = identify(machine, lease);
   CHECK(identity.host_name == "leased");
   CHECK(identity.mac == "52:54:00:12:34:56");
-  CHECK(identity.server->text() == "http://10.0.2.2/signet/");
+  CHECK(identity.server->display() == "http://10.0.2.2/signet/");
   lease.signet_url = "http://224.example/s";
-  CHECK(identify(machine, lease).server->text() == "http://224.example/s/");
+  CHECK(identify(machine, lease).server->display() == "http://224.example/s/");
   machine.command_line = KernelCommandLine::parse("signet.server=https://x:8443/a signet.host=Forced");
   identity = identify(machine, lease);
-  CHECK(identity.server->text() == "https://x:8443/a/");
+  CHECK(identity.server->display() == "https://x:8443/a/");
   CHECK(identity.host_name == "forced");
   CHECK(identity.host_name_source == "signet.host");
 }
@@ -154,15 +154,15 @@ TEST_CASE("a boot file that is a profile is one, whoever serves it") {
   Lease lease;
   lease.next_server = "10.0.0.1";
   lease.boot_file = "install/sbin/kickstart.cgi?os=linux";
-  CHECK(identify({}, lease).profile->text() == "http://10.0.0.1/install/sbin/kickstart.cgi?os=linux");
+  CHECK(identify({}, lease).profile->secret_text() == "http://10.0.0.1/install/sbin/kickstart.cgi?os=linux");
   lease.boot_file = "https://x/p.toml";
-  CHECK(identify({}, lease).profile->text() == "https://x/p.toml");
+  CHECK(identify({}, lease).profile->secret_text() == "https://x/p.toml");
   lease.boot_file = "pxelinux.0";
   CHECK_FALSE(identify({}, lease).profile);
   lease.tftp_server = "deploy";
   lease.domain = "example.org";
   lease.host_name = "node01";
   const auto identity = identify({}, lease);
-  CHECK(identity.server->text() == "http://deploy/signet/");
+  CHECK(identity.server->display() == "http://deploy/signet/");
   CHECK(identity.full_name() == "node01.example.org");
 }

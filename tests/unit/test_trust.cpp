@@ -262,9 +262,9 @@ TEST_CASE("keys are made once, and times of validity have units") {
   const Site site;
   CHECK(make_key(site.path + "/key").error().message() == site.path + "/key exists; a key is never overwritten");
   CHECK(!sign_text("x", "nonsense", "k"));
-  CHECK(parse_duration("90d") == 90 * 86'400U);
-  CHECK(parse_duration("12h") == 12 * 3600U);
-  for (const char* bad : {"", "d", "0d", "90", "-1d", "99999999999999999999d", "51y"}) CHECK(!parse_duration(bad));
+  CHECK(parse_validity("90d") == 90 * 86'400U);
+  CHECK(parse_validity("12h") == 12 * 3600U);
+  for (const char* bad : {"", "d", "0d", "90", "-1d", "99999999999999999999d", "51y"}) CHECK(!parse_validity(bad));
 }
 
 TEST_CASE("where keys are trusted, a medium sets where the server is and no more") {
@@ -282,7 +282,8 @@ TEST_CASE("where keys are trusted, a medium sets where the server is and no more
 }
 
 TEST_CASE("no rule matches the medium that a machine was started from, and a label hides no disk") {
-  Disk disk{.path = "/dev/sda", .name = "sda", .size = 1 << 30};
+  Disk disk;
+  disk.path = "/dev/sda";
   CHECK(why_not({}, disk).empty());
   disk.boot_medium = true;
   CHECK(why_not({}, disk) == "it is the boot medium");
