@@ -39,7 +39,7 @@ Result<> check_signing(const MediaRequest& request, const Parts& parts) {
   if (request.trust.empty())
     return std::unexpected(
         Error(ErrorKind::refused, "a signed program without --trust would give every machine with Secure Boot to whoever answers its DHCP request")
-            .advise("name the public keys that profiles must be signed by: --trust keys.pem"));
+            .advise("name the public keys that the tree is signed by: --trust keys.pem"));
   if (const auto release = release_of(parts.kernel); !release.contains("-metal"))
     return std::unexpected(
         Error(ErrorKind::refused, std::format("this kernel ({}) has no lockdown, so it is not signed", release.empty() ? "unknown" : release))
