@@ -100,14 +100,14 @@ def drive(name, menu, work):
     try:
         for entry, wanted in (("local", LOCAL), ("rescue", SHELL), ("install", b"signet.install=always"), ("", rb"Command line: [^\r\n]*panic=30[^\r\n]*")):
             with machine(name, menu, work, network, disk, entry or "default") as guest:
-                guest.expect(rb"escue: ", 240, f"{name}'s menu")
+                guest.expect(rb"escue: ", 600, f"{name}'s menu")
                 shown = plain(guest.log_bytes())
                 if entry:
                     missing = [each for each in ENTRIES if each not in shown]
                     if missing:
                         raise lab.LabError(f"{name} does not show {missing}: {shown[-800:]}")
                     guest.console.send(entry[0])
-                guest.expect(wanted, 240, f"{name}: {entry or 'the first entry by itself'}")
+                guest.expect(wanted, 600, f"{name}: {entry or 'the first entry by itself'}")
                 if not entry and re.search(rb"signet\.(rescue|install)", guest.match.group(0)):
                     raise lab.LabError(f"{name} has not taken automatic by itself: {guest.match.group(0)}")
                 check(True, f"{name}: {entry or 'automatic, by itself'}")
