@@ -37,6 +37,7 @@ struct Settings {
   std::string server;                 // as signet.server
   std::vector<std::string> targets;   // disks or image files that the disk rules choose from; empty: all disks of this node
   std::string from;                   // install: the stage to begin with
+  std::string install;                // as signet.install
   std::optional<std::string> host;    // as signet.host
   std::optional<std::string> trust;   // as signet.trust
   bool quiet = false;                 // no console output but errors
@@ -78,6 +79,7 @@ struct Context {
   std::vector<Hook> pre_install, post_install;
   Plan plan;
   bool have_plan = false;
+  bool armed = false;                      // this host's system is there, and is to be installed again
   std::uint64_t attempt = 0, retries = 0;  // of `install`: this one's number from 0, and how often it may try again
   int stopped_by = 0;                      // the signal that asked to stop; SIGALRM when the deadline passed
   bool reporting = false;                  // to syslog or a server, as settings say

@@ -8,6 +8,7 @@
 #include <format>
 
 #include "agent/finish.h"
+#include "agent/installed.h"
 #include "base/fd.h"
 #include "configure/target_root.h"
 #include "disk/disk.h"
@@ -59,7 +60,9 @@ class Devices {
   std::vector<std::pair<std::string, Fd>> open_;
 };
 
-Result<> write_marks(const Plan& plan, bool complete) {
+Result<> write_marks(const Context& context, bool complete) {
+  const auto& plan = context.plan;
+  const auto digests = digests_of(context);
   for (const auto& planned : plan.disks) {
     const Fd disk = TRY(open_planned(planned));
     const Mark mark{.version = SIGNET_VERSION,
@@ -67,7 +70,8 @@ Result<> write_marks(const Plan& plan, bool complete) {
                     .table = planned.table_uuid,
                     .time = std::time(nullptr),
                     .complete = complete,
-                    .image_sha256 = plan.image_sha256};
+                    .profile_sha256 = digests.profile,
+                    .image_sha256 = digests.image};
     TRY_WITHIN(write_mark(disk.get(), mark), planned.disk.path);
   }
   return {};
@@ -105,7 +109,7 @@ class Opening {
     // The loader lies where firmware looks for it anyway, so a firmware that takes no entry costs an install nothing.
     if (auto set = set_boot_entry(inputs_, system_, context_.report); !set)
       context_.report.log("UEFI boot order not changed: {}", set.error().message());
-    return write_marks(context_.plan, true);
+    return write_marks(context_, true);
   }
 
   // Each on its own: what can be taken back of a disk that fails is taken back.
@@ -119,7 +123,7 @@ class Opening {
     for (const auto& planned : plan.disks)
       if (!planned.disk.is_file)
         if (auto removed = forget_boot_entries(partition_guids(planned.disk.path)); !removed) note(std::unexpected(removed.error()));
-    note(write_marks(context_.plan, false));
+    note(write_marks(context_, false));
     note(sync_disks(plan));
   }
 

@@ -12,6 +12,7 @@
 
 #include "agent/failure.h"
 #include "agent/finish.h"
+#include "agent/local_start.h"
 #include "agent/lookup.h"
 #include "agent/stages.h"
 #include "agent/state.h"
@@ -104,8 +105,10 @@ Result<> run_stages(Context& context) {
     if (stage.name == context.settings.from) running = true;
     // Without a node's own kernel the network is somebody else's and is up already.
     if (!running || (stage.name == "network" && !on_node())) continue;
-    if (on_node() && breaks_at(context, stage.name)) stop_for_shell(context, stage.name);
-    TRY(run_stage(stage, context));
+    stop_at_breakpoint(context, stage.name);
+    const auto ran_stage = run_stage(stage, context);
+    TRY(start_installed_instead(context, stage.name, ran_stage));
+    TRY(ran_stage);
     if (stage.name == "profile" && !context.script.empty()) {
       context.report.start("script");
       auto ran = run_host_script(context);
@@ -151,6 +154,10 @@ Result<> run_with_retries(Context& context) {
 }
 
 }  // namespace
+
+void stop_at_breakpoint(Context& context, std::string_view stage) {
+  if (on_node() && breaks_at(context, stage)) stop_for_shell(context, stage);
+}
 
 int install(Context& context) {
   const auto ran = run_with_retries(context);

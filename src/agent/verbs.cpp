@@ -14,6 +14,7 @@
 #include "agent/failure.h"
 #include "agent/finish.h"
 #include "agent/install.h"
+#include "agent/local_start.h"
 #include "agent/lookup.h"
 #include "agent/options.h"
 #include "agent/overrides.h"
@@ -61,6 +62,8 @@ SIGNET_OPTION(opt_host, "host", "NAME", "this host's name, instead of signet.hos
 SIGNET_OPTION(opt_trust, "trust", "FILE", "public keys (PEM); only what a signed manifest lists is used, as with signet.trust",
               settings.trust = value);
 SIGNET_OPTION(opt_from, "from", "STAGE", "go on with this stage, with the saved profile and plan", settings.from = value);
+SIGNET_OPTION(opt_install, "install", "WHEN", "once, when-changed or always: what to do where this host's system is installed, as signet.install",
+              settings.install = value);
 SIGNET_OPTION(opt_quiet, "quiet", nullptr, "say nothing but errors", settings.quiet = true);
 SIGNET_OPTION(opt_planned, "planned", nullptr, "carry out the plan that `signet-agent plan` has saved", settings.planned = true);
 SIGNET_OPTION(opt_id, "id", "NAME", "begins a disk and names it; so do --disk and --match after a --partition", begin_disk(settings).id = value);
@@ -100,8 +103,8 @@ SIGNET_OPTION(opt_label, "label", "TEXT", "  … with this label", settings.labe
 SIGNET_OPTION(opt_uuid, "uuid", "UUID", "  … with this UUID (a fresh one)", settings.uuid = value);
 #undef SIGNET_OPTION
 
-constexpr const Option* install_options[] = {&opt_profile, &opt_server,   &opt_host,  &opt_target,     &opt_root,       &opt_state,
-                                             &opt_from,    &opt_deadline, &opt_trust, &opt_on_success, &opt_on_failure, &opt_quiet};
+constexpr const Option* install_options[] = {&opt_profile, &opt_server,   &opt_host,  &opt_target,     &opt_root,       &opt_state, &opt_from,
+                                             &opt_install, &opt_deadline, &opt_trust, &opt_on_success, &opt_on_failure, &opt_quiet};
 constexpr const Option* find_options[] = {&opt_profile, &opt_server, &opt_host, &opt_trust, &opt_target, &opt_state, &opt_quiet};
 #define SIGNET_PLAN_OPTIONS                                                                                                                     \
   &opt_profile, &opt_target, &opt_id, &opt_disk, &opt_match, &opt_wipe, &opt_table, &opt_partition, &opt_source, &opt_sha256, &opt_boot_loader, \
@@ -219,6 +222,7 @@ int verb_identify(Context& context) {
   for (const auto& clue : identity.clues)
     std::printf("%s %-9s %-44s  %s%s\n", clue.won ? ">" : " ", clue.wanted.c_str(), clue.source.c_str(), clue.skipped ? "skipped: " : "",
                 clue.value.empty() ? "-" : clue.value.c_str());
+  if (const auto installed = installed_text(context); !installed.empty()) std::printf("\n%s", installed.c_str());
   if (!found) return complain(found.error());
   return 0;
 }
@@ -341,8 +345,13 @@ Result<> make_the_plan(Context& context) {
 
 int verb_plan(Context& context) {
   context.settings.print_plan = true;
-  if (auto made = make_the_plan(context); !made) return end_with(context, made.error());
-  std::printf("%s\n", context.plan.text().c_str());
+  const auto made = make_the_plan(context);
+  const auto installed = installed_text(context);
+  if (!made) {
+    std::printf("%s", installed.c_str());
+    return end_with(context, made.error());
+  }
+  std::printf("%s\n%s", context.plan.text().c_str(), installed.c_str());
   return 0;
 }
 

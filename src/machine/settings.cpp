@@ -12,7 +12,7 @@ namespace {
 
 using Kind = SettingRule::Kind;
 constexpr std::string_view actions = "reboot poweroff halt kexec shell beep";
-constexpr std::string_view stages = "network identify profile plan pre-install partition format mount pull configure post-install finish";
+constexpr std::string_view stages = "network identify profile plan pre-install partition format mount pull configure post-install finish local";
 constexpr std::string_view yes_words = "1 yes on true", no_words = "0 no off false";
 
 constexpr SettingRule rules[] = {
@@ -26,6 +26,7 @@ constexpr SettingRule rules[] = {
     {"console", Kind::text, "more consoles, as the kernel's console=", {}, true},
     {"break", Kind::list, "stop before these stages with a shell on every console", stages},
     {"settle", Kind::time, "count the disks as found when no device has appeared for so long"},
+    {"install", Kind::word, "what to do where this host's system is installed", "once when-changed always"},
     {"retries", Kind::number, "try so many times more when an install fails"},
     {"on-success", Kind::word, "what to do after an install", actions},
     {"on-failure", Kind::word, "what to do after a failure", actions},

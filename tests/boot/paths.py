@@ -117,7 +117,7 @@ def kexec(network, disk, iso):
     disks = [disk, (iso, "serial=medium")]
     with lab.Guest(network.wrap(lab.qemu_command(disks=disks, network=None, extra=net.card(network.tap(), boot=False))), log("path-kexec-again")) as guest:
         await_system(guest)
-        guest.send(f"mount -o ro /dev/vdb /mnt && kexec --load /mnt/boot/vmlinuz --initrd=/mnt/boot/initrd.img --command-line='{CONSOLE}' && umount /mnt && systemctl kexec || echo not'' started")
+        guest.send(f"mount -o ro /dev/vdb /mnt && kexec --load /mnt/boot/vmlinuz --initrd=/mnt/boot/initrd.img --command-line='{CONSOLE} signet.install=always' && umount /mnt && systemctl kexec || echo not'' started")
         if guest.expect([rb"\d network +\S+ has ", rb"not started"], 240, "Signet's lease") == 1:
             raise lab.LabError(f"kexec does not start: {guest.tail()}")
         await_install(guest, then="reboot")

@@ -35,7 +35,7 @@ TEST_CASE("an unknown setting or value is reported with the nearest right one") 
 TEST_CASE("the words of settings are those of stages and finish actions") {
   std::string names;
   for (const auto& stage : stages()) names.append(names.empty() ? "" : " ").append(stage.name);
-  CHECK(find_setting("break")->words == names);
+  CHECK(find_setting("break")->words == names + " local");
   std::string actions;
   for (const auto& [word, value] : action_words) actions.append(actions.empty() ? "" : " ").append(word);
   CHECK(find_setting("on-success")->words == actions);

@@ -1,0 +1,221 @@
+#include "agent/local_start.h"
+
+#include <blkid/blkid.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <format>
+#include <memory>
+
+#include "agent/finish.h"
+#include "agent/install.h"
+#include "agent/installed.h"
+#include "base/fd.h"
+#include "base/text.h"
+#include "configure/configure.h"
+#include "configure/installed_kernel.h"
+#include "machine/systems.h"
+
+namespace signet {
+namespace {
+
+std::string uuid_of(const std::string& device) {
+  const std::unique_ptr<blkid_struct_probe, decltype(&blkid_free_probe)> probe(blkid_new_probe_from_filename(device.c_str()), blkid_free_probe);
+  if (!probe) return {};
+  blkid_probe_enable_superblocks(probe.get(), 1);
+  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_UUID);
+  const char* uuid = nullptr;
+  if (blkid_do_safeprobe(probe.get()) != 0 || blkid_probe_lookup_value(probe.get(), "UUID", &uuid, nullptr) != 0 || !uuid) return {};
+  return uuid;
+}
+
+std::vector<std::string> partitions_of(const std::string& disk) {
+  constexpr unsigned most = 128;
+  std::vector<std::string> found;
+  struct stat status{};
+  for (unsigned number = 1; number <= most; ++number)
+    if (const auto device = partition_device(disk, number); ::stat(device.c_str(), &status) == 0) found.push_back(device);
+  return found;
+}
+
+// A file system that is looked into. Nothing of it is written: its journal is not replayed, and its device refuses writes as long as it is mounted.
+class Look {
+ public:
+  static std::optional<Look> into(const std::string& device, const std::string& place) {
+    const auto found = look_into(device);
+    if (!found) return std::nullopt;
+    const auto options = found->options.substr(std::min(found->options.find(',') + 1, found->options.size()));  // but for "ro", which is a flag
+    Look look;
+    look.device_ = open_file(device, O_RDONLY).value_or(Fd());
+    if (!look.device_) return std::nullopt;
+    look.writable(false);
+    if (::mount(device.c_str(), place.c_str(), found->type.c_str(), MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                found->options == "ro" ? nullptr : options.c_str()) != 0)
+      return std::nullopt;
+    look.place_ = place;
+    return look;
+  }
+  Look(Look&& other) noexcept : device_(std::move(other.device_)), place_(std::exchange(other.place_, {})) {}
+  Look& operator=(Look&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(place_, other.place_);
+    return *this;
+  }
+  ~Look() {
+    if (!place_.empty()) ::umount2(place_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+    if (device_) writable(true);
+  }
+
+ private:
+  Look() = default;
+  void writable(bool wanted) const {
+    const int read_only = wanted ? 0 : 1;
+    ::ioctl(device_.get(), BLKROSET, &read_only);
+  }
+  Fd device_;
+  std::string place_;
+};
+
+// fstab(5): the UUID of what is mounted on /boot, if that is apart.
+std::string boot_uuid(const TargetRoot& target) {
+  const auto fstab = target.read("/etc/fstab").value_or("");
+  for (const auto line : split(fstab, '\n')) {
+    std::string plain(line);
+    std::ranges::replace(plain, '\t', ' ');
+    std::vector<std::string> fields;
+    for (const auto word : split(plain, ' '))
+      if (!word.empty()) fields.emplace_back(word);
+    if (fields.size() >= 2 && fields[1] == "/boot" && fields[0].starts_with("UUID=")) return fields[0].substr(5);
+  }
+  return {};
+}
+
+// Loads the kernel of the system on a disk, from whichever partition of it has one.
+Result<KernelEntry> load_from(const std::string& disk, const std::string& place) {
+  if (::mkdir(place.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno("make {}", place);
+  const auto devices = partitions_of(disk);
+  Error why(ErrorKind::not_found, disk + " has no file system with an installed system that this kernel can read");
+  for (const auto& device : devices) {
+    const auto root = Look::into(device, place);
+    if (!root) continue;
+    const auto target = TRY(TargetRoot::open(place));
+    if (!target.exists("/etc/fstab")) continue;
+    std::optional<Look> boot;
+    if (const auto uuid = boot_uuid(target); !uuid.empty())
+      for (const auto& other : devices)
+        if (other != device && uuid_of(other) == uuid) boot = Look::into(other, place + "/boot");
+    auto entry = default_kernel(target, "root=UUID=" + uuid_of(device));
+    auto loaded = entry ? load_kernel(target, *entry) : Result<>(std::unexpected(entry.error()));
+    if (loaded) return entry;
+    why = std::move(loaded).error().within(device);
+  }
+  return std::unexpected(std::move(why));
+}
+
+Result<> start(Context& context, const std::vector<Installed>& systems) {
+  context.report.start("local", "starting " + systems.front().describe());
+  std::string reasons;
+  for (const auto& system : systems) {
+    const auto kernel = load_from(system.disk, context.state_file("local"));
+    if (kernel) {
+      context.report.log("{} {}", kernel->kernel, kernel->arguments);
+      stop_at_breakpoint(context, "local");
+      context.report.done("starting " + kernel->kernel);
+      TRY(act(FinishAction::kexec, context));
+    }
+    reasons += (reasons.empty() ? "" : "; ") + (kernel ? "kexec came back" : kernel.error().message());
+  }
+  if (context.machine.efi) {
+    context.report.log("{}; the firmware is asked to start the disk", reasons);
+    auto set = start_next_from(systems.front().disk);
+    if (set) {
+      stop_at_breakpoint(context, "local");
+      context.report.done("restarting from " + systems.front().disk);
+      TRY(act(FinishAction::reboot, context));
+    } else {
+      reasons += "; " + set.error().message();
+    }
+  }
+  auto error = Error(ErrorKind::unsupported, std::format("{} is complete, but cannot be started from here: {}", systems.front().describe(), reasons))
+                   .advise("put the disk before the network in the firmware's boot order; signet.install=always installs again");
+  context.report.failed(error);
+  return std::unexpected(std::move(error));
+}
+
+// A server that does not answer does not keep a node from its system for long.
+void hurry(Context& context) {
+  context.fetch.connect_timeout = std::chrono::seconds(5);
+  context.fetch.stall_timeout = std::chrono::seconds(5);
+  context.fetch.text_time = std::chrono::seconds(10);
+  context.fetch.attempts = 1;
+}
+void take_time(Context& context) {
+  const FetchOptions usual;
+  context.fetch.connect_timeout = usual.connect_timeout;
+  context.fetch.stall_timeout = usual.stall_timeout;
+  context.fetch.text_time = usual.text_time;
+  context.fetch.attempts = usual.attempts;
+}
+
+Result<> scan(Context& context) {
+  wait_for_devices(context.devices, std::chrono::milliseconds(300));
+  context.machine.disks = TRY(scan_disks());
+  return {};
+}
+
+// Whether an install that nobody has armed would be one too many. Says why either way.
+bool installs_again(Context& context, const Installed& system) {
+  const auto rule = install_rule(context);
+  if (rule == InstallRule::always) return true;
+  const auto changed = what_changed(system.mark, digests_of(context));
+  if (changed.empty()) return false;
+  if (rule == InstallRule::when_changed) {
+    context.report.log("{} has changed since {}: installing again", changed, system.describe());
+    return true;
+  }
+  context.report.log("{} has changed since this system was installed; signet.install=always reinstalls", changed);
+  return false;
+}
+
+}  // namespace
+
+Result<> start_installed_instead(Context& context, std::string_view stage, const Result<>& ran) {
+  if (!on_node() || !context.settings.from.empty() || context.armed) return {};
+  if (stage == "network" && !ran) {
+    TRY(scan(context));
+    context.identity = identify(context.machine, std::nullopt);
+  } else if (stage == "identify" && ran) {
+    TRY(scan(context));
+    if (!installed_systems(context.machine.disks).empty() && install_rule(context) != InstallRule::always) hurry(context);
+    return {};
+  } else if (stage == "profile") {
+    take_time(context);
+  } else if (stage != "plan") {
+    return {};
+  }
+  const auto systems = own_systems(context);
+  if (systems.empty()) return {};
+  context.armed = ran ? installs_again(context, systems.front()) : install_rule(context) == InstallRule::always;
+  if (context.armed) return {};
+  if (!ran) context.report.log("{}: the installed system is started without it", stage);
+  return start(context, systems);
+}
+
+std::string installed_text(Context& context) {
+  std::string text;
+  if (context.machine.disks.empty() && on_node())
+    if (auto scanned = scan(context); !scanned) return scanned.error().message() + "\n";
+  const auto own = own_systems(context);
+  for (const auto& each : installed_systems(context.machine.disks)) {
+    const bool ours = std::ranges::any_of(own, [&](const Installed& system) { return system.disk == each.disk; });
+    const char* next = !ours ? "another host's, not started" : installs_again(context, each) ? "would install again" : "would start the local disk";
+    text += std::format("{}; {}\n", each.describe(), next);
+  }
+  return text;
+}
+
+}  // namespace signet
