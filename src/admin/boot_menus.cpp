@@ -17,7 +17,7 @@ constexpr Start rescue = {"rescue", "a shell; nothing is installed", " signet.re
 constexpr const char* local_text = "start the local disk";
 
 // pxelinux and isolinux, by syslinux's doc/menu.txt. Whatever is typed, TOTALTIMEOUT ends the wait after 5 minutes.
-std::string syslinux_menu(std::string_view start, std::string_view more, int local_boot, const std::string& line) {
+std::string syslinux_menu(std::string_view start, std::string_view more, std::string_view local, const std::string& line) {
   std::string menu = std::format(
       "SERIAL 0 115200\nUI menu.c32\nMENU TITLE Signet\nMENU IMMEDIATE\nDEFAULT automatic\nTIMEOUT {}\nTOTALTIMEOUT 3000\n", seconds * 10);
   const auto label = [&](std::string_view name, std::string_view text) { menu += std::format("LABEL {0}\n  MENU LABEL ^{0}: {1}\n", name, text); };
@@ -28,7 +28,7 @@ std::string syslinux_menu(std::string_view start, std::string_view more, int loc
   entry(automatic);
   entry(install);
   label("local", local_text);
-  menu += std::format("  LOCALBOOT {}\n", local_boot);
+  menu += local;
   entry(rescue);
   return menu;
 }
@@ -54,11 +54,14 @@ std::string grub_menu(std::string_view before, std::string_view directory, std::
 
 std::string pxelinux_menu(const std::string& line) {
   // IPAPPEND 2: BOOTIF=. LOCALBOOT -1: the firmware goes on with its next boot device.
-  return syslinux_menu("  KERNEL vmlinuz\n  INITRD initrd.img\n", "  IPAPPEND 2\n", -1, line);
+  return syslinux_menu("  KERNEL vmlinuz\n  INITRD initrd.img\n", "  IPAPPEND 2\n", "  LOCALBOOT -1\n", line);
 }
 
-std::string isolinux_menu(const std::string& line, unsigned local_drive) {
-  return syslinux_menu("  KERNEL /boot/vmlinuz\n  INITRD /boot/initrd.img\n", "", static_cast<int>(local_drive), line);
+std::string isolinux_menu(const std::string& line, bool stick) {
+  // Not LOCALBOOT 0x80: isolinux 6.04 says "Boot failed" to every disk. `swap`: the disk finds itself as the BIOS's first, as it does without a
+  // stick.
+  return syslinux_menu("  KERNEL /boot/vmlinuz\n  INITRD /boot/initrd.img\n", "",
+                       stick ? "  COM32 chain.c32\n  APPEND hd1 swap\n" : "  COM32 chain.c32\n  APPEND hd0\n", line);
 }
 
 std::string grub_network_menu(const std::string& line) { return grub_menu("", "$prefix", " BOOTIF=01-$net_default_mac", line); }

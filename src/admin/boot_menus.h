@@ -15,8 +15,8 @@ namespace signet {
 
 /// pxelinux.cfg/default; files, menu.c32 among them, lie in the TFTP directory.
 std::string pxelinux_menu(const std::string& line);
-/// isolinux.cfg. `local_drive` is the BIOS's number of the disk that `local` starts: 0x80 for a CD, 0x81 for a stick, which is 0x80 itself.
-std::string isolinux_menu(const std::string& line, unsigned local_drive);
+/// isolinux.cfg. `local` starts the BIOS's first disk, or from a stick the second, for the stick itself is the first.
+std::string isolinux_menu(const std::string& line, bool stick);
 /// grub.cfg of the TFTP directory.
 std::string grub_network_menu(const std::string& line);
 /// grub.cfg in the EFI system partition of a CD or stick; kernel and initrd lie on the file system that has the file /boot/`id`.

@@ -17,8 +17,7 @@
 namespace signet {
 namespace {
 
-constexpr std::uint64_t config_size = MiB;                           // of the SIGNET-CFG file system
-constexpr unsigned first_bios_disk = 0x80, second_bios_disk = 0x81;  // INT 13h's numbers; a stick that a BIOS started from is the first
+constexpr std::uint64_t config_size = MiB;  // of the SIGNET-CFG file system
 
 // The EFI system partition: GRUB with the menu, or, signed, the program alone, for Secure Boot would let no unsigned GRUB start.
 Result<> make_esp(const MediaRequest& request, const Parts& parts, const Scratch& scratch, const std::string& id, const std::string& esp) {
@@ -43,7 +42,7 @@ Result<> make_esp(const MediaRequest& request, const Parts& parts, const Scratch
   return make_fat(esp, (size / MiB + 2) * MiB, "SIGNET-EFI", files);
 }
 
-Result<> make_hybrid(const MediaRequest& request, unsigned local_drive) {
+Result<> make_hybrid(const MediaRequest& request, bool stick) {
   // With keys the initrd has the settings, where they cannot be changed without making it anew; the medium's own file may add a few.
   auto parts = TRY(load_parts(request, !request.trust.empty()));
   TRY(check_signing(request, parts));
@@ -59,11 +58,12 @@ Result<> make_hybrid(const MediaRequest& request, unsigned local_drive) {
   TRY(write_file(tree + "/boot/initrd.img", parts.initrd));
   TRY(write_file(tree + "/local.cfg", config));  // a CD has no partitions
   TRY(write_file(tree + "/medium.id", node_id));
-  TRY(write_file(tree + "/isolinux/isolinux.cfg", isolinux_menu(line, local_drive)));
+  TRY(write_file(tree + "/isolinux/isolinux.cfg", isolinux_menu(line, stick)));
   // GRUB finds this medium, and no other of ours, by the name of a file.
   const auto id = "signet-" + sha256_text(parts.kernel + parts.initrd + line).substr(0, 16);
   TRY(write_file(tree + "/boot/" + id, "This file tells GRUB which medium it started from.\n"));
-  for (const char* loader : {"isolinux.bin", "ldlinux.c32", "menu.c32", "libutil.c32"}) TRY(copy_loader(request, loader, tree + "/isolinux"));
+  for (const char* loader : {"isolinux.bin", "ldlinux.c32", "menu.c32", "libutil.c32", "chain.c32", "libcom32.c32"})
+    TRY(copy_loader(request, loader, tree + "/isolinux"));
   TRY(copy_loader(request, "isohdpfx.bin", scratch / ""));
   TRY(copy_tools(request, tree + "/boot/tools"));
   const auto esp = scratch / "esp.img", settings = scratch / "config.img";
@@ -109,17 +109,17 @@ Result<> make_hybrid(const MediaRequest& request, unsigned local_drive) {
 
 }  // namespace
 
-Result<> make_iso(const MediaRequest& request) { return make_hybrid(request, first_bios_disk); }
+Result<> make_iso(const MediaRequest& request) { return make_hybrid(request, false); }
 
 Result<> make_usb(const MediaRequest& request) {
-  if (request.device.empty()) return make_hybrid(request, second_bios_disk);
+  if (request.device.empty()) return make_hybrid(request, true);
   // Opened once: what is described here is what is written below, whatever happens to the device's name in between.
   auto stick = TRY(Stick::open(request.device));
   TRY(stick.check({.force = request.force, .yes = request.yes, .serial = request.serial}));
   const auto scratch = TRY(Scratch::make());
   auto whole = request;
   whole.out = scratch / "signet.iso";
-  TRY(make_hybrid(whole, second_bios_disk));
+  TRY(make_hybrid(whole, true));
   if (!request.yes) TRY(stick.ask());
   return stick.write(whole.out);
 }

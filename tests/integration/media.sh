@@ -34,10 +34,10 @@ id=$(cat "$work/iso/medium.id")
 tail -c 1000 "$work/iso/boot/initrd.img" | grep -aq "$id" || fail "the initrd does not know its medium's id"
 cmp "$work/iso/boot/tools/dropbear" "$parts/boot/tools/dropbear"
 grep -q 'signet.medium panic=30 signet.debug$' "$work/iso/isolinux/isolinux.cfg" || fail "the BIOS menu's command line"
-grep -q 'LOCALBOOT 128' "$work/iso/isolinux/isolinux.cfg" || fail "a CD's menu does not start the first disk"
+grep -qx '  APPEND hd0' "$work/iso/isolinux/isolinux.cfg" || fail "a CD's menu does not start the first disk"
 plain usb --out stick.img >/dev/null
 xorriso -osirrox on -indev "$work/mine/stick.img" -extract /isolinux/isolinux.cfg "$work/stick.cfg" >/dev/null 2>&1
-grep -q 'LOCALBOOT 129' "$work/stick.cfg" || fail "a stick's menu does not start the second disk"
+grep -qx '  APPEND hd1 swap' "$work/stick.cfg" || fail "a stick's menu does not start the second disk"
 esp_of() { sfdisk -J "$1" | python3 -c 'import json, sys; print([p["start"] for p in json.load(sys.stdin)["partitiontable"]["partitions"]][-2] * 512)'; }
 mtype -i "$iso@@$(esp_of "$iso")" ::/EFI/BOOT/grub.cfg >"$work/grub.cfg"
 cmp "$work/grub.cfg" "$work/iso/EFI/BOOT/grub.cfg" || fail "a CD has another UEFI menu than a stick"

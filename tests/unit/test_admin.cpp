@@ -115,7 +115,7 @@ TEST_CASE("every boot loader's menu has the same four entries and takes automati
     const char* by_itself;
   };
   const Case cases[] = {{"pxelinux", pxelinux_menu(line), "DEFAULT automatic\nTIMEOUT 50\nTOTALTIMEOUT "},
-                        {"isolinux", isolinux_menu(line, 0x80), "DEFAULT automatic\nTIMEOUT 50\nTOTALTIMEOUT "},
+                        {"isolinux", isolinux_menu(line, false), "DEFAULT automatic\nTIMEOUT 50\nTOTALTIMEOUT "},
                         {"GRUB, network", grub_network_menu(line), "set timeout=5\nset default=automatic\n"},
                         {"GRUB, medium", grub_medium_menu(line, "signet-0123"), "set timeout=5\nset default=automatic\n"},
                         {"iPXE", ipxe_menu(line), "choose --default automatic --timeout 5000 "}};
@@ -135,7 +135,7 @@ TEST_CASE("every boot loader's menu has the same four entries and takes automati
 }
 
 TEST_CASE("the local disk of a BIOS is the first one for a CD and the second one for a stick") {
-  CHECK(isolinux_menu("", 0x80).contains("\n  LOCALBOOT 128\n"));
-  CHECK(isolinux_menu("", 0x81).contains("\n  LOCALBOOT 129\n"));
+  CHECK(isolinux_menu("", false).contains("\n  COM32 chain.c32\n  APPEND hd0\n"));
+  CHECK(isolinux_menu("", true).contains("\n  COM32 chain.c32\n  APPEND hd1 swap\n"));
   CHECK(pxelinux_menu("").contains("\n  LOCALBOOT -1\n"));
 }
