@@ -1,6 +1,7 @@
 // A plan as JSON, for the verbs that run after `plan`: what was decided once, and what its disks are known by.
 #include <jansson.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 
