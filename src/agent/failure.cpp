@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,8 +36,13 @@ std::map<std::string, std::string> read_kept(const Context& context) {
   return kept;
 }
 
-// True if the kernel says that it has killed one of our programs to get memory back (Documentation/admin-guide/mm/concepts.rst, "OOM killer").
+// True if the kernel says that it has just killed one of our programs to get memory back (Documentation/admin-guide/mm/concepts.rst, "OOM killer").
+// What it said longer ago is about an earlier attempt.
 bool memory_ran_out() {
+  constexpr std::int64_t just_now = 10'000'000;  // microseconds
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  const auto since = std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000 - just_now;
   const auto log = open_file("/dev/kmsg", O_RDONLY | O_NONBLOCK);
   if (!log) return false;
   for (;;) {
@@ -45,7 +51,9 @@ bool memory_ran_out() {
     if (size < 0 && (errno == EPIPE || errno == EINTR)) continue;  // EPIPE: overwritten meanwhile
     if (size <= 0) return false;
     const std::string_view text(record, static_cast<std::size_t>(size));
-    if (text.contains("Killed process") && (text.contains("(signet-agent)") || text.contains("(sh)"))) return true;
+    if (!text.contains("Killed process") || (!text.contains("(signet-agent)") && !text.contains("(sh)"))) continue;
+    const auto fields = split(text.substr(0, text.find(';')), ',');  // priority, sequence number, microseconds since boot, flags
+    if (fields.size() >= 3 && static_cast<std::int64_t>(parse_unsigned(fields[2]).value_or(0)) >= since) return true;
   }
 }
 

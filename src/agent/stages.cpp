@@ -277,7 +277,8 @@ const Stage* find_stage(std::string_view name) {
 
 Result<> run_stage(const Stage& stage, Context& context) {
   context.report.start(stage.name);
-  if (auto noted = write_file(context.state_file("stage"), std::string(stage.name) + "\n"); !noted) context.report.log("{}", noted.error().message());
+  if (auto noted = write_file(context.state_file("stage"), std::string(stage.name) + "\n", 0600); !noted)
+    context.report.log("{}", noted.error().message());
   auto summary = check_stop().and_then([&] { return stage.run(context); });
   note_stop(context);
   if (summary)

@@ -95,7 +95,7 @@ refused 'not a whole tar archive|member .*[Tt]runcated' "$work/cut.tar"
 cp "$work/image.tar.zst" "$work/bent.tar.zst"
 printf '\xff' | dd of="$work/bent.tar.zst" bs=1 seek=1000000 conv=notrunc status=none
 refused 'its SHA-256 is' "$work/bent.tar.zst" "$(sha256sum "$work/image.tar.zst" | cut -d' ' -f1)"
-refused 'no such file' "$work/none.tar.zst"
+refused 'No such file' "$work/none.tar.zst"
 tar -C "$work/fs/from" -cf - dir/big dir/file | zstd -q --ultra --long=28 -c >"$work/wide.tar.zst"
 refused 'cannot be decompressed: .*too much memory' "$work/wide.tar.zst"
 grep -q 'zstd --long=27' "$work/out" || fail "no advice for a window that is too wide: $(cat "$work/out")"

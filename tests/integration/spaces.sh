@@ -60,14 +60,16 @@ ok "a directory with other mounts is refused, and they stay"
 run mount --root "$root"
 run pull --root "$root"
 before=$(findmnt -nr -o TARGET -R "$root")
-devices=$(find /dev -type b | sort)
+loop=$(losetup -j "$disk" | sed 's,^/dev/\(loop[0-9]*\):.*,\1,')
+# Other tests attach loop devices of their own meanwhile.
+nodes_of() { find /dev -type b -name "$loop*" | sort; }
+devices=$(nodes_of)
 run post-install --root "$root"
 [ "$(findmnt -nr -o TARGET -R "$root")" = "$before" ] || fail "a hook's mount is left: $(findmnt -R "$root")"
 for cmdline in /proc/[0-9]*/cmdline; do
-  if tr '\0' ' ' <"$cmdline" 2>/dev/null | grep -q "sleep $nap"; then fail "a hook's process is left: $cmdline"; fi
+  if { tr '\0' ' ' <"$cmdline"; } 2>/dev/null | grep -q "sleep $nap"; then fail "a hook's process is left: $cmdline"; fi
 done
-[ "$(find /dev -type b | sort)" = "$devices" ] || fail "the machine's own /dev has changed"
-loop=$(losetup -j "$disk" | sed 's,^/dev/\(loop[0-9]*\):.*,\1,')
+[ "$(nodes_of)" = "$devices" ] || fail "the machine's own /dev has changed"
 grep -qx 'pid [1-9]' "$root/etc/seen" || fail "the hook is not in a process namespace: $(cat "$root/etc/seen")"
 [ "$(grep '^block ' "$root/etc/seen" | sort | tr '\n' ' ')" = "block $loop block ${loop}p1 block ${loop}p2 " ] || fail "the hook sees: $(cat "$root/etc/seen")"
 grep -qx nodes "$root/etc/seen" || fail "/dev lacks what programs expect"
