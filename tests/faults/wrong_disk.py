@@ -184,7 +184,7 @@ class Machine:
     def written(self):
         self.refusal = "partition"
         place = self.chance.choice([0, 1, 1024, 2047, (SIZE >> 9) - 1])
-        self.act = lambda monitor, guest: guest.run(f"echo precious | dd of=/dev/sda bs=512 seek={place} conv=notrunc,sync 2>/dev/null; sync")
+        self.act = lambda monitor, guest: guest.run(f"echo precious | dd of=/dev/sda bs=512 seek={place} 2>/dev/null; sync")
         self.files.remove(self.target)
 
     # The rule means a disk that belongs to somebody else.
