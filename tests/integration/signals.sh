@@ -52,6 +52,8 @@ ended() { # STATUS
 }
 clean() {
   ! findmnt -R "$root" >/dev/null || fail "still mounted: $(findmnt -R "$root")"
+  # The kernel lets go of a loop device when its last reader does, which may be a prober of its partitions.
+  for _ in $(seq 50); do [ -n "$(losetup -j "$disk")" ] && sleep 0.1 || break; done
   [ -z "$(losetup -j "$disk")" ] || fail "a loop device is left: $(losetup -j "$disk")"
   for _ in $(seq 50); do
     ! pgrep -f "sleep 7[0-9]77" >/dev/null || { sleep 0.1 && continue; }
