@@ -24,8 +24,11 @@ Result<> keep_log(const Context& context) {
   const auto events = read_file(context.state_file("events.jsonl"), 64 << 20);
   if (!events) return {};
   const auto target = TRY(TargetRoot::open(context.settings.root));
+  constexpr const char* kept = "/var/log/signet/events.jsonl";
   TRY(target.make_directories("/var/log/signet", 0700));
-  return target.write("/var/log/signet/events.jsonl", *events, 0600);
+  // Something else of that name in the image, such as a FIFO, makes way.
+  if (const auto status = target.status(kept); status && !S_ISREG(status->st_mode)) TRY(target.remove(kept));
+  return target.write(kept, *events, 0600);
 }
 
 // What its file systems and we have written to the disk itself, and the disk's own cache.

@@ -33,7 +33,7 @@ std::string Installed::describe() const {
   tm parts{};
   char date[16] = "?";
   if (::gmtime_r(&when, &parts)) ::strftime(date, sizeof date, "%Y-%m-%d", &parts);
-  return std::format("{}, installed on {} ({})", mark.host.empty() ? "a system without a name" : printable(mark.host), date, disk);
+  return std::format("{}, installed on {} ({})", mark.host.empty() ? "a system without a name" : printable(mark.host), std::string_view(date), disk);
 }
 
 std::vector<Installed> installed_systems(const std::vector<Disk>& disks) {

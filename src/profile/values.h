@@ -29,11 +29,11 @@ Result<> check_user_name(std::string_view text);      // useradd(8)
 Result<> check_password_hash(std::string_view text);  // crypt(5)
 /// A time of base/duration.h, and not zero.
 Result<> check_timeout(std::string_view text);
-Result<> check_ssh_key(std::string_view text);        // a line of authorized_keys, sshd(8)
-Result<> check_shell(std::string_view text);          // a path that fits into passwd(5)
-Result<> check_locale(std::string_view text);         // locale(7): language_TERRITORY.codeset@modifier
-Result<> check_keyboard(std::string_view text);       // xkeyboard-config(7): layouts, joined by commas
-Result<> check_line(std::string_view text);           // one line, no control characters
+Result<> check_ssh_key(std::string_view text);   // a line of authorized_keys, sshd(8)
+Result<> check_shell(std::string_view text);     // a path that fits into passwd(5)
+Result<> check_locale(std::string_view text);    // locale(7): language_TERRITORY.codeset@modifier
+Result<> check_keyboard(std::string_view text);  // xkeyboard-config(7): layouts, joined by commas
+Result<> check_line(std::string_view text);      // one line, no control characters
 Result<> check_time_zone(std::string_view text);
 
 }  // namespace signet
