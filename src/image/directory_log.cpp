@@ -23,7 +23,7 @@ Result<> DirectoryLog::add(const Member& directory) {
   std::size_t need = sizeof(Head) + rest.size();
   for (const auto& attribute : directory.attributes) need += 2 * sizeof(std::uint32_t) + attribute.name.size() + attribute.value.size();
   if (total_ + need > most_bytes)
-    return std::unexpected(Error(ErrorKind::invalid, "the image has too many directories: their names and owners need more than 24 MiB")
+    return std::unexpected(Error(ErrorKind::invalid, "the image has too many directories: their names and owners need more than 16 MiB")
                                .advise("an image has some hundred thousand directories at most; leave caches and data out of it"));
   if (chunks_.empty() || chunks_.back().size - chunks_.back().used < need) {
     const auto size = std::max(need, chunk_bytes);

@@ -18,7 +18,7 @@ namespace signet {
 /// take about 10 MiB.
 class DirectoryLog {
  public:
-  static constexpr std::size_t most_bytes = 24 << 20;
+  static constexpr std::size_t most_bytes = 16 << 20;
 
   /// Fails with invalid once the list has more than most_bytes.
   Result<> add(const Member& directory);

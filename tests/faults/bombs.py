@@ -85,7 +85,7 @@ def bombs():
     """Name, maker, outcome."""
     yield "GNU sparse 1.0, a map of 100,000 entries", lambda: zstd(sparse_map(100_000)), None
     yield "GNU sparse 1.0, a map of 5,000,000 entries", lambda: zstd(sparse_map(5_000_000)), "headers of the member"
-    yield "old GNU sparse, 200,000 extension headers", lambda: zstd(old_sparse(200_000)), "headers of the member"
+    yield "old GNU sparse, 200,000 extension headers", lambda: zstd(old_sparse(200_000)), "FAILED"
     yield "pax header of 512 MiB", lambda: zstd(long_member(b"x", 512 << 20)), "FAILED"
     yield "global pax header of 512 MiB", lambda: zstd(long_member(b"g", 512 << 20)), "FAILED"
     yield "GNU long name of 512 MiB", lambda: zstd(long_member(b"L", 512 << 20)), "FAILED"
@@ -100,7 +100,7 @@ def bombs():
     yield "200 MiB behind the end", lambda: zstd([member(b"a", b"x") + END] + [bytes(1 << 20)] * 200), "behind the end"
     yield "1,000 frames of nothing", lambda: zstd([b""]) * 1000, "no members"
     yield "256 MiB of zeros in a file", lambda: zstd(zeros(256)), True
-    yield "zstd in zstd in zstd", lambda: zstd([zstd([zstd(zeros(64))])]), "FAILED"
+    yield "zstd in zstd in zstd", lambda: zstd([zstd([zstd(zeros(64))])]), None
 
 
 def made_apart(make, path):
