@@ -156,7 +156,7 @@ def trusted_keys(network, work, disk):
 
 
 def retries(network, disk):
-    with start(network, "retries", disk, f"signet.retries=1 signet.on-failure=poweroff signet.server=http://{net.ADDRESS}:9/") as guest:
+    with start(network, "retries", disk, f"signet.retries=1 signet.install=always signet.on-failure=poweroff signet.server=http://{net.ADDRESS}:9/") as guest:
         guest.expect(rb"trying again in 5 s \(1 of 1 retries\)", 120, "the second try")
         guest.expect(rb"on failure: poweroff", 120, "the end")
         guest.wait_off(60)
