@@ -126,7 +126,7 @@ def trusted_keys(network, work, disk):
         subprocess.run([signet, "tree", "sign", tree, "--key", key, *options], check=True, stdout=subprocess.DEVNULL)
 
     def refused(name, message, options=""):
-        with start(network, name, disk, f"signet.on-failure=poweroff {options}", work / "trusting.img") as guest:
+        with start(network, name, disk, f"signet.on-failure=poweroff signet.install=always {options}", work / "trusting.img") as guest:
             guest.expect(rb"FAILED: [^\r\n]*" + message, 60, f"the refusal: {name}")
             guest.wait_off(60)
 
@@ -138,13 +138,13 @@ def trusted_keys(network, work, disk):
     shutil.copy(work / "key.pub", keys)
     sign()
     (tree / "hosts/node01.sh").write_text("echo stranger\n")
-    with start(network, "signed", disk, "signet.break=partition signet.sshd=keys/admin.pub signet.trust=/etc/none.pem", work / "trusting.img") as guest:
+    with start(network, "signed", disk, "signet.break=partition signet.install=always signet.sshd=keys/admin.pub signet.trust=/etc/none.pem", work / "trusting.img") as guest:
         guest.expect(rb"signet.trust is ignored: this initrd has keys of its own", 60, "the remark on keys from the command line")
         guest.expect(rb"gets a shell here", 60, "an SSH server with keys that the manifest lists")
         guest.expect(rb"stopped before partition", 60, "the plan of a signed profile, and not a script that is not listed")
     check(True, "what the manifest lists is used, what it does not list is not even asked for")
     keys.write_text(keys.read_text() + "# more\n")
-    with start(network, "changed", disk, "signet.break=partition signet.sshd=keys/admin.pub", work / "trusting.img") as guest:
+    with start(network, "changed", disk, "signet.break=partition signet.install=always signet.sshd=keys/admin.pub", work / "trusting.img") as guest:
         guest.expect(rb"no SSH server: [^\r\n]*admin.pub: it is not the file that the signed manifest lists", 60, "the refusal of keys that have changed")
         guest.expect(rb"stopped before partition", 60, "the plan")
     old = {name: (tree / name).read_bytes() for name in ("manifest.toml", "manifest.toml.sig")}
