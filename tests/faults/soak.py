@@ -67,7 +67,7 @@ def on_host(count, work):
 
 def on_machine(firmware, count, work):
     faults, seconds = [], []
-    with Site(work, firmware, append=["signet.on-success=poweroff"]) as site:
+    with Site(work, firmware, append=["signet.on-success=poweroff", "signet.install=always"]) as site:
         for number in range(count):
             try:
                 with site.start(log(f"soak-{firmware}"), network_first=True) as guest:
