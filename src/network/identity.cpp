@@ -139,8 +139,8 @@ Identity identify(const Machine& machine, const std::optional<Lease>& lease) {
     identity.host_name_source = std::move(source);
   };
   take_name(setting("host").value, setting("host").source);
-  if (!known.refused_domain.empty()) {
-    note("domain", "DHCP option 15", HostName::parse(known.refused_domain).error().message(), false);
+  if (const auto refused = HostName::parse(known.refused_domain); !known.refused_domain.empty() && !refused) {
+    note("domain", "DHCP option 15", refused.error().message(), false);
     identity.clues.back().skipped = true;
   }
   take_name(known.host_name.empty() ? known.refused_name : known.host_name, known.origin == "ip=" ? "ip=" : "DHCP option 12");

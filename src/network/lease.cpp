@@ -77,6 +77,9 @@ std::string host_name_or_nothing(std::string_view name) {
   return parsed ? parsed->text() : std::string();
 }
 
+// What BusyBox's udhcpc puts in the place of a host name or domain that it does not like (networking/udhcp/dhcpc.c).
+constexpr std::string_view withheld = "bad";
+
 // The host name and the domain of a lease. One that is not a name goes no further, not even into what scripts see; the lease keeps it for people.
 void take_names(Lease& lease, const char* domain) {
   const auto take = [&](const char* variable, const char* refused_variable, std::string& refused) {
@@ -86,6 +89,11 @@ void take_names(Lease& lease, const char* domain) {
     // Option 15 is one name, but some servers put a search list there; DHCPv6 has nothing but a list.
     const std::string_view text = at->second;
     auto name = host_name_or_nothing(text.substr(0, text.find(' ')));
+    if (text == withheld) {
+      refused = "bad (as udhcpc calls it)";
+      lease.variables.erase(at);
+      return std::string();
+    }
     if (name.empty() || (variable == std::string_view("hostname") && text.contains(' '))) {
       refused = text;
       lease.variables.erase(at);

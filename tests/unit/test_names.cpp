@@ -141,6 +141,14 @@ TEST_CASE("a name that is none is a clue and not a name") {
       CHECK(clue.value == "`node_01` is not a host name: only letters, digits, hyphens and dots are allowed (RFC 1123)");
     }
   CHECK(skipped == 1);
+  // udhcpc's own word for a name that it refuses must not name a machine.
+  const auto withheld = parse_lease("ip='10.0.2.15'\nhostname='bad'\ndomain='bad'\n", "eth0").value();
+  CHECK(withheld.host_name.empty());
+  CHECK(withheld.domain.empty());
+  unsigned told = 0;
+  const auto unnamed = identify({}, parse_lease(lease_text(withheld), "eth0").value());
+  for (const auto& clue : unnamed.clues) told += clue.skipped ? 1 : 0;
+  CHECK(told == 2);
   const auto hosts = name_in_hosts("10.0.0.1 good\n10.0.0.2 $(reboot)\n10.0.0.3\n", "", "10.0.0.2");
   CHECK(hosts.error().message() == "line 2: `$(reboot)` is not a host name: only letters, digits, hyphens and dots are allowed (RFC 1123)");
   CHECK((*name_in_hosts("10.0.0.1 Good # x\n", "", "10.0.0.1"))->text() == "good");
