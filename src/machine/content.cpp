@@ -132,13 +132,14 @@ Result<std::string> find_data(int fd, std::uint64_t size, std::span<const std::b
 Result<DiskState> read_content(int fd, std::uint64_t size, std::uint32_t sector_size) {
   const auto edge = static_cast<std::size_t>(std::min<std::uint64_t>(size, MiB));
   if (edge < 512) return fail(ErrorKind::io, "{} are not a disk", format_size(size));
-  std::vector<std::byte> first(edge), last(edge);
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(2 * edge);
+  const std::span first(buffer.get(), edge), last(buffer.get() + edge, edge);
   if (TRY(read_full_at(fd, first, 0)) < edge || TRY(read_full_at(fd, last, size - edge)) < edge)
     return fail(ErrorKind::io, "it ends before {}", format_size(size));
 
   Findings findings;
   findings.closed = is_closed(first);
-  if (size >= mark_offset + mark_size) findings.mark = decode_mark(std::span(first).subspan(mark_offset, mark_size));
+  if (size >= mark_offset + mark_size) findings.mark = decode_mark(first.subspan(mark_offset, mark_size));
   TRY(find_table(fd, size, sector_size, findings));
   findings.superblocks = TRY(superblocks(fd, 0, size, sector_size));
   if (!findings.mark && findings.table.empty() && findings.superblocks.empty())

@@ -25,8 +25,7 @@ bool is_recorded(int fd) {
 void note(int fd, const void* data, ssize_t size, off_t offset) {
   const std::scoped_lock lock(mutex);
   if (size <= 0 || !is_recorded(fd)) return;
-  const auto* bytes = static_cast<const std::byte*>(data);
-  log.push_back({static_cast<std::uint64_t>(offset), {bytes, bytes + size}});
+  log.push_back({static_cast<std::uint64_t>(offset), {static_cast<const char*>(data), static_cast<std::size_t>(size)}});
 }
 
 void note_sync(int fd) {

@@ -1,7 +1,6 @@
 // What the program under test writes to one file and when it syncs, recorded below the C library; and the states that a power cut could leave.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <random>
 #include <string>
@@ -11,7 +10,7 @@ namespace signet {
 
 struct RecordedWrite {
   std::uint64_t offset = 0;
-  std::vector<std::byte> bytes;
+  std::string bytes;
   bool sync = false;  // not a write: everything before it is on the disk
 };
 
@@ -24,7 +23,7 @@ class RecordWrites {
 };
 
 /// A disk's image in memory, by 512-byte sectors as a disk writes them.
-using DiskImage = std::vector<std::byte>;
+using DiskImage = std::string;
 
 /// The state at the `syncs`-th sync, and then each sector of what was written up to the next sync with a probability of one half, the last write of a
 /// sector that was kept winning. With `random` null only what was synced.

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
+#include <span>
 
 #include "base/fd.h"
 #include "base/size.h"
@@ -22,6 +22,8 @@ namespace {
 
 constexpr std::uint64_t disk_size = 6 * MiB;
 const std::vector<std::string> this_host = {"node01"};
+
+bool closed(std::string_view sector) { return is_closed(std::as_bytes(std::span(sector))); }
 
 struct Scratch {
   std::string directory, path;
@@ -38,15 +40,15 @@ struct Scratch {
     // Holes stay holes.
     constexpr std::size_t block = 64 * KiB;
     for (std::size_t at = 0; at < image.size(); at += block) {
-      const auto part = std::span(image).subspan(at, std::min(block, image.size() - at));
-      static const std::vector<std::byte> zeros(block);
-      if (std::memcmp(part.data(), zeros.data(), part.size()) != 0) REQUIRE(write_all_at(fd.get(), part, at));
+      const auto part = std::string_view(image).substr(at, block);
+      static const std::string zeros(block, '\0');
+      if (part != std::string_view(zeros).substr(0, part.size())) REQUIRE(write_all_at(fd.get(), std::as_bytes(std::span(part)), at));
     }
   }
   DiskImage get() const {
-    DiskImage image(disk_size);
+    DiskImage image(disk_size, '\0');
     const Fd fd(open_file(path, O_RDONLY).value());
-    REQUIRE(read_full_at(fd.get(), image, 0).value() == disk_size);
+    REQUIRE(read_full_at(fd.get(), std::as_writable_bytes(std::span(image)), 0).value() == disk_size);
     return image;
   }
 };
@@ -98,24 +100,24 @@ struct Before {
 // The first and last bytes of both partitions of `image`, which is what a boot loader would go through.
 bool system_is_whole(const DiskImage& image) {
   for (const auto at : {1 * MiB, 2 * MiB, 2 * MiB - 512, 5 * MiB - 512})
-    if (image[at] != std::byte{0xa5} || image[at + 511] != std::byte{0xa5}) return false;
+    if (image[at] != '\xa5' || image[at + 511] != '\xa5') return false;
   return true;
 }
 
 // UEFI 2.10 §5.2.3: firmware takes a GPT behind a protective MBR only, the backup if the primary is broken.
 bool firmware_sees_gpt(const DiskImage& image) {
-  const auto signature = [&](std::size_t at) { return std::memcmp(image.data() + at, "EFI PART", 8) == 0; };
-  const bool protective = image[450] == std::byte{0xee} && image[510] == std::byte{0x55} && image[511] == std::byte{0xaa};
+  const auto signature = [&](std::size_t at) { return image.compare(at, 8, "EFI PART") == 0; };
+  const bool protective = image[450] == '\xee' && image.compare(510, 2, "\x55\xaa") == 0;
   return protective && (signature(512) || signature(disk_size - 512));
 }
 
 void judge_state(const Scratch& scratch, const DiskImage& before, const DiskImage& state, WipeRule rule, std::string_view new_id) {
-  const bool old_code = std::equal(before.begin(), before.begin() + boot_code_size, state.begin());
-  const bool was_bootable = before[0] != std::byte{0} && !is_closed(before);
+  const bool old_code = before.compare(0, boot_code_size, state, 0, boot_code_size) == 0;
+  const bool was_bootable = before[0] != '\0' && !closed(before);
   if (old_code && was_bootable)
     CHECK_MESSAGE(state == before, "boot code over a disk on which something has changed");
-  else if (state[510] == std::byte{0x55} && state[511] == std::byte{0xaa})
-    CHECK_MESSAGE(is_closed(state), "a first sector that a BIOS would run and hang on");
+  else if (state.compare(510, 2, "\x55\xaa") == 0)
+    CHECK_MESSAGE(closed(state), "a first sector that a BIOS would run and hang on");
 
   scratch.put(state);
   const auto disk = describe_disk(scratch.path);
@@ -177,7 +179,7 @@ TEST_CASE("a cut while a disk is partitioned leaves nothing that starts by half,
         for (int dropped = 0; dropped < 3; ++dropped, ++states)
           judge_state(scratch, image, after_cut(image, writes, at, &random), before.rule, plain_id);
       }
-      CHECK(is_closed(scratch.get()));
+      CHECK(closed(scratch.get()));
     }
   }
   MESSAGE("states with dropped writes: ", states);
@@ -193,7 +195,7 @@ TEST_CASE("the first write of all closes the disk, and is synced before the seco
   const auto writes = record.take();
   REQUIRE(writes.size() > 4);
   CHECK(writes[0].offset == 0);
-  CHECK(is_closed(writes[0].bytes));
+  CHECK(closed(writes[0].bytes));
   CHECK(writes[1].sync);
   CHECK(writes[2].offset == mark_offset);
   CHECK(writes[3].sync);
