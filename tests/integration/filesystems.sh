@@ -58,7 +58,7 @@ status=0
 ok "ext4 for systems of 2018 has only what they know"
 
 # Debian 11's e2fsck (1.46.2) as a judge, from its package, while Debian has it.
-if (. "$top/toolchain/lib.sh" && private_apt bullseye deb && cd "$work" && apt-get "${apt[@]}" download e2fsprogs libext2fs2 libcom-err2 libss2 libblkid1 libuuid1) >"$work/apt" 2>&1; then
+if (. "$top/toolchain/lib.sh" && private_apt bullseye deb && cd "$work" && apt-get "${apt[@]}" -o Dir::State::Status=/dev/null download e2fsprogs libext2fs2 libcom-err2 libss2 libblkid1 libuuid1) >"$work/apt" 2>&1; then
   for package in "$work"/*.deb; do dpkg-deb -x "$package" "$work/bullseye"; done
   old() { LD_LIBRARY_PATH=$(find "$work/bullseye" -name 'libext2fs.so.2' -printf '%h\n' | head -n 1):$work/bullseye/usr/lib/x86_64-linux-gnu "$work/bullseye/sbin/e2fsck" "$@"; }
   old -fn "$work/old.img" >"$work/fsck" 2>&1 || fail "e2fsck of Debian 11: $(cat "$work/fsck")"
