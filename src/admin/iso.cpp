@@ -12,7 +12,7 @@
 #include "base/fd.h"
 #include "base/size.h"
 #include "fetch/fetch.h"
-#include "machine/local_config.h"
+#include "machine/medium.h"
 
 namespace signet {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "base/fd.h"
 #include "base/size.h"
-#include "machine/local_config.h"
+#include "machine/medium.h"
 #include "machine/sysfs.h"
 
 namespace signet {

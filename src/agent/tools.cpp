@@ -10,7 +10,7 @@
 #include "base/digest.h"
 #include "base/fd.h"
 #include "base/text.h"
-#include "machine/local_config.h"
+#include "machine/medium.h"
 
 namespace signet {
 namespace {
@@ -51,7 +51,7 @@ Result<std::string> provide_tool(Context& context, std::string_view name) {
     return path;
   };
   const auto file = "boot/tools/" + std::string(name);
-  if (const auto found = read_from_medium(file, largest_tool, context.state_file("medium")); found && *found) {
+  if (const auto found = read_from_medium(file, largest_tool); found && *found) {
     auto kept = keep(**found, "the boot medium");
     // An older stick is no reason to go without, if the server has the right one.
     if (kept || !context.identity.server) return kept;

@@ -14,8 +14,8 @@
 #include "base/size.h"
 #include "base/text.h"
 #include "machine/content.h"
-#include "machine/local_config.h"
 #include "machine/machine.h"
+#include "machine/medium.h"
 #include "machine/sysfs.h"
 
 namespace signet {

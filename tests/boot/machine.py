@@ -11,7 +11,7 @@ ROOT_START = {"bios": 2, "uefi": 65}  # MiB from the start of the disk
 PROFILE = """schema = 1
 {top}
 [image]
-source = "../images/small.tar.zst"
+source = "../images/small.tar.zst{query}"
 sha256 = "{sha256}"
 [[disk]]
 id = "system"
@@ -34,7 +34,7 @@ FIRST = {
 class Site:
     """Server, network and disk of one machine called node01; ends with the `with` block."""
 
-    def __init__(self, work, firmware, wipe="signet", top="", append=(), size="512M"):
+    def __init__(self, work, firmware, wipe="signet", top="", append=(), media=(), size="512M"):
         self.work, self.firmware = work, firmware
         self.tree = work / "tree"
         (self.tree / "hosts").mkdir(parents=True)
@@ -42,7 +42,7 @@ class Site:
         self.profile(top)
         self.tftp = work / "tftp"
         options = [word for words in append for word in ("--append", words)]
-        subprocess.run([lab.OUT / "signet", "media", "pxe", "--out", self.tftp, "--console", "tty0", "--console", "ttyS0", *options], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([lab.OUT / "signet", "media", "pxe", "--out", self.tftp, "--console", "tty0", "--console", "ttyS0", *options, *media], check=True, stdout=subprocess.DEVNULL)
         (self.tree / "boot").mkdir()
         (self.tree / "boot/signet.efi").symlink_to(self.tftp / "signet.efi")
         self.disk = lab.blank_disk(work / "disk.img", size)
@@ -50,8 +50,8 @@ class Site:
         self.network = net.Network(work, self.tree, self.tftp, [*boot, "--dhcp-host=52:54:00:77:00:01,node01"])
         self.tap = self.network.tap()
 
-    def profile(self, top="", more=""):
-        text = PROFILE.format(top=top, sha256=self.sha256, wipe=self.wipe, first=FIRST[self.firmware])
+    def profile(self, top="", more="", image_query=""):
+        text = PROFILE.format(top=top, query=image_query, sha256=self.sha256, wipe=self.wipe, first=FIRST[self.firmware])
         (self.tree / "hosts/default.toml").write_text(text + more)
 
     def start(self, log, bad_sectors=(), network_first=False, memory=256, extra=()):

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/node_set.h"
 #include "fetch/manifest.h"
+#include "machine/medium.h"
 #include "network/network.h"
 #include "plan/match.h"
 
