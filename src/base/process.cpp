@@ -27,6 +27,8 @@ constexpr auto start_limit = std::chrono::seconds(10);  // for fork to exec of a
 constexpr auto stop_grace = std::chrono::seconds(2);
 constexpr auto look_up = std::chrono::seconds(1);  // how long a wait goes without a beat()
 
+std::string name_of(const Command& command) { return command.name.empty() ? to_string(command.arguments) : command.name; }
+
 std::vector<std::string> make_environment(const Command& command) {
   std::vector<std::string> environment;
   if (!command.clear_environment)
@@ -146,7 +148,7 @@ Result<Spawned> spawn(const Command& command, int input, int output, int lifelin
   Pipe failure = TRY(Pipe::make());
 
   const pid_t child = ::fork();
-  if (child < 0) return fail_errno("start {}", to_string(command.arguments));
+  if (child < 0) return fail_errno("start {}", name_of(command));
   if (child == 0) become(command, arguments.data(), environment.data(), input, output, failure.write.get(), lifeline, tied);
   // Of both sides one is late; a signal to the group must find it.
   if (!command.inherit_output) ::setpgid(child, child);
@@ -161,7 +163,7 @@ std::optional<Error> start_failure(const Command& command, const Fd& failure) {
   while (got < 0 && errno == EINTR);
   if (got != static_cast<ssize_t>(sizeof why)) return std::nullopt;
   constexpr std::array<const char*, 3> steps = {"chroot for", "chdir for", "start"};
-  return Error::from_errno(std::format("{} {}", steps[static_cast<std::size_t>(why.step)], to_string(command.arguments)), why.err);
+  return Error::from_errno(std::format("{} {}", steps[static_cast<std::size_t>(why.step)], name_of(command)), why.err);
 }
 
 int milliseconds_until(Clock::time_point deadline) {
@@ -180,7 +182,7 @@ std::string Completed::last_lines(unsigned count) const {
 }
 
 Result<Completed> run(const Command& command) {
-  const std::string name = to_string(command.arguments);
+  const std::string name = name_of(command);
   Pipe output = TRY(Pipe::make());
   Pipe input;
   if (command.input)
@@ -287,7 +289,7 @@ Result<Completed> run_checked(const Command& command) {
   const auto said = completed.last_lines();
   const auto how =
       completed.status > 128 ? std::format("ended by signal {}", completed.status - 128) : std::format("exit status {}", completed.status);
-  return fail(ErrorKind::io, "{}: {}{}{}", to_string(command.arguments), how, said.empty() ? "" : ": ", said);
+  return fail(ErrorKind::io, "{}: {}{}{}", name_of(command), how, said.empty() ? "" : ": ", said);
 }
 
 Result<Child> Child::start(const Command& command) {
@@ -298,7 +300,7 @@ Result<Child> Child::start(const Command& command) {
   const auto deadline = Clock::now() + start_limit;
   while (::poll(&started, 1, milliseconds_until(deadline)) < 0 && errno == EINTR) {
   }
-  if (started.revents == 0) return fail(ErrorKind::io, "{}: not started within {} s", to_string(command.arguments), start_limit.count());
+  if (started.revents == 0) return fail(ErrorKind::io, "{}: not started within {} s", name_of(command), start_limit.count());
   if (auto error = start_failure(command, failure)) return std::unexpected(std::move(*error));
   return child;
 }

@@ -25,6 +25,7 @@ struct Command {
   bool end_group = false;       // SIGKILL to its whole process group when it has ended, and when this process dies of whatever
   bool inherit_output = false;  // its output goes where ours goes, nothing is captured
   std::function<void(std::string_view line)> on_line = {};  // each line of its output, as it comes
+  std::string name = {};                                    // what messages call it; empty: its command line
 };
 
 struct Completed {

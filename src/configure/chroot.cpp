@@ -86,12 +86,12 @@ Result<> run_tool(const TargetRoot& target, const std::vector<std::string>& argu
                   const std::function<void(std::string_view)>& on_line) {
   auto environment = variables;
   environment.insert(environment.begin(), {target_path, "HOME=/root", "LC_ALL=C", "TERM=linux"});
-  const auto completed = TRY_WITHIN(run({.arguments = inside(target.path(), arguments),
-                                         .environment = environment,
-                                         .clear_environment = true,
-                                         .time_limit = std::chrono::minutes(10),
-                                         .on_line = on_line}),
-                                    to_string(arguments));
+  const auto completed = TRY(run({.arguments = inside(target.path(), arguments),
+                                  .environment = environment,
+                                  .clear_environment = true,
+                                  .time_limit = std::chrono::minutes(10),
+                                  .on_line = on_line,
+                                  .name = to_string(arguments)}));
   if (completed.status == 0) return {};
   const auto said = completed.last_lines();
   return fail(ErrorKind::io, "{}: exit status {}{}{}", to_string(arguments), completed.status, said.empty() ? "" : ": ", said);
@@ -103,16 +103,14 @@ Result<> run_in_target(const std::string& root, const std::string& name, const s
   auto variables = environment;
   variables.insert(variables.begin(), {target_path, "HOME=/root", "TERM=linux"});
   // The script goes to /bin/sh's standard input; a file of the target would have to be put away again.
-  const auto completed = TRY_WITHIN(run({
-                                        .arguments = inside(root, {"/bin/sh", "-s"}),
-                                        .environment = variables,
-                                        .clear_environment = true,
-                                        .input = script,
-                                        .time_limit = timeout,
-                                        .end_group = true,
-                                        .on_line = [&](std::string_view line) { report.log(line); },
-                                    }),
-                                    "hook " + name);
+  const auto completed = TRY(run({.arguments = inside(root, {"/bin/sh", "-s"}),
+                                  .environment = variables,
+                                  .clear_environment = true,
+                                  .input = script,
+                                  .time_limit = timeout,
+                                  .end_group = true,
+                                  .on_line = [&](std::string_view line) { report.log(line); },
+                                  .name = "hook " + name}));
   if (completed.status == 0) return {};
   return std::unexpected(Error(ErrorKind::io, std::format("hook {}: exit status {}: {}", name, completed.status, completed.last_lines()))
                              .advise("the hook runs in the target by its own /bin/sh; try it there: chroot " + root));

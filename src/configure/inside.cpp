@@ -136,8 +136,11 @@ int run_inside(int argc, char** argv) {
     return fill_dev(root, std::span<char* const>(&words[2], &*divider));
   };
   if (auto made = set_up(); !made) give_up(made.error());
-  if (::unshare(CLONE_NEWPID) != 0 && errno != EINVAL) give_up(Error::from_errno("make a process namespace"));
-  // Without process namespaces (CONFIG_PID_NS) it is only a process more.
+  if (::unshare(CLONE_NEWPID) != 0) {
+    if (errno != EINVAL) give_up(Error::from_errno("make a process namespace"));
+    // It is only a process more then.
+    std::fputs("this kernel has no process namespaces (CONFIG_PID_NS): what a tool leaves running is not ended with it\n", stderr);
+  }
   const pid_t first = ::fork();
   if (first < 0) give_up(Error::from_errno("fork"));
   if (first == 0) first_process(root, program);

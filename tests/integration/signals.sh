@@ -33,9 +33,9 @@ boot_loader = "none"
 on_failure = "reboot"
 TOML
 }
-start() { # [OPTION…]: in the background, as $pid
+start() { # [OPTION…]: in the background, as $pid; with the signals that nohup(1) and a shell's background take away
   rm -rf "$state"
-  "$agent" install --profile "$work/profile.toml" --target "$disk" --root "$root" --state "$state" "$@" >"$work/out" 2>&1 &
+  env --default-signal "$agent" install --profile "$work/profile.toml" --target "$disk" --root "$root" --state "$state" "$@" >"$work/out" 2>&1 &
   pid=$!
 }
 await() { # FILE
