@@ -30,7 +30,7 @@ set(hardening "-fstack-protector-strong -ftrivial-auto-var-init=zero -D_LIBCPP_H
 # Small and the same wherever it is built. Threads get stacks by the size that the program's header asks for (musl's default is 128 KiB).
 # Debian's libc++ lies beside the compiler and would be found first; ours is named outright.
 set(CMAKE_CXX_FLAGS_INIT "${hardening} -nostdinc++ -isystem ${SIGNET_SYSROOT}/usr/include/c++/v1 -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables -ffile-prefix-map=${SIGNET_TOP}=.")
-set(CMAKE_CXX_FLAGS_MINSIZEREL_INIT "-Os -DNDEBUG")
+set(CMAKE_CXX_FLAGS_MINSIZEREL "-Oz -DNDEBUG" CACHE STRING "")
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-static-pie -Wl,--gc-sections -Wl,--icf=all -Wl,-O2 -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,pack-relative-relocs -Wl,-z,stack-size=1048576")
 set(CMAKE_CXX_STANDARD_LIBRARIES "-nostdlib++ -lc++ -lc++abi -lc++experimental")
 set(SIGNET_TARGET ON)
