@@ -26,9 +26,9 @@ Result<LocalConfig> parse_local_config(std::string_view text, std::string source
 /// With trusted keys a medium may set only where the server is and how to reach it; every other setting in its local.cfg is an error.
 Result<> check_medium_settings(const LocalConfig& config);
 
-/// Looks through every block device for the labels, SIGNET-CFG first, and reads /local.cfg there (machine/medium.h); else /etc/signet/local.cfg. Where
-/// the initrd carries keys, only the boot medium counts, with check_medium_settings(), over the initrd's own. Nothing found is no error. With a `wait`
-/// it looks again until a labelled file system is there or the time is up (USB sticks come late); `waiting` is called once when it has to.
+/// Looks through every block device for the labels, SIGNET-CFG first, and reads /local.cfg there (machine/medium.h); else /etc/signet/local.cfg.
+/// Where the initrd carries keys, only the boot medium counts, with check_medium_settings(), over the initrd's own. Nothing found is no error. With a
+/// `wait` it looks again until a labelled file system is there or the time is up (USB sticks come late); `waiting` is called once when it has to.
 Result<std::optional<LocalConfig>> find_local_config(std::chrono::seconds wait, const std::function<void()>& waiting);
 
 }  // namespace signet

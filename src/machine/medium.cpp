@@ -35,7 +35,8 @@ std::vector<BlockDevice> block_devices(const std::string& sys) {
     if (disk.starts_with("loop") && sysfs::number(place + "/size") == 0) continue;
     const auto sequence = sysfs::text(place + "/diskseq");
     const auto add = [&](const std::string& name, const std::string& at) {
-      found.push_back({name, sequence.empty() ? "" : std::format("{}:{}:{}:{}", name, sequence, sysfs::text(at + "/start"), sysfs::text(at + "/size"))});
+      found.push_back(
+          {name, sequence.empty() ? "" : std::format("{}:{}:{}:{}", name, sequence, sysfs::text(at + "/start"), sysfs::text(at + "/size"))});
     };
     add(disk, place);
     for (const auto& part : sysfs::names(place))

@@ -1,5 +1,5 @@
-// File systems of ours: SIGNET is the boot medium's, SIGNET-CFG has its local.cfg. A label alone says nothing of whose it is: anybody may write one, so
-// `signet media` packs a random id into a medium and its initrd.
+// File systems of ours: SIGNET is the boot medium's, SIGNET-CFG has its local.cfg. A label alone says nothing of whose it is: anybody may write one,
+// so `signet media` packs a random id into a medium and its initrd.
 //
 // Every block device is probed once for its label. One that has neither is remembered in /run/signet, by the kernel's number of its appearance, so
 // that a disk that answers slowly, or with errors, costs a node that time once.
