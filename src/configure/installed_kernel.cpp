@@ -82,8 +82,10 @@ Result<Fd> open_initrds(const TargetRoot& target, const std::vector<std::string>
   if (!all) return fail_errno("make a file in memory");
   for (const auto& path : paths) {
     const Fd part = TRY(target.open_file(path));
-    for (ssize_t sent = 1; sent > 0;)
-      if ((sent = ::sendfile(all.get(), part.get(), nullptr, 1 << 20)) < 0) return fail_errno("read {}", path);
+    ssize_t sent;
+    do sent = ::sendfile(all.get(), part.get(), nullptr, 1 << 20);
+    while (sent > 0);
+    if (sent < 0) return fail_errno("read {}", path);
   }
   return all;
 }

@@ -116,7 +116,8 @@ void DecoderProcess::feed(ByteSource& source) {
     // A decoder that fails on garbage may have been fed a wrong file: the checksum knows, and the source must be read to its end to tell.
     wanted = wanted && write_quietly(input_.get(), std::span(buffer).first(*got));
     // What has no known size may have no end.
-    if (!wanted && !source.size() && (unwanted += *got) > most_unwanted) break;
+    if (!wanted && !source.size()) unwanted += *got;
+    if (unwanted > most_unwanted) break;
   }
   input_.reset();
   fed_ = true;

@@ -210,8 +210,8 @@ Result<> RecordReader::read_attributes(Member& member, std::size_t count) {
     const auto value = unpacker.rest();
     if (frame.type != attribute_frame || !unpacker.complete()) return broken("an extended attribute is missing");
     if (name.empty() || name.size() > limit::attribute_name || has_zero(name)) return broken("an extended attribute's name that cannot be");
-    if (value.size() > limit::attribute_value || (total += name.size() + value.size()) > limit::attribute_bytes)
-      return broken("an extended attribute that is too long");
+    total += name.size() + value.size();
+    if (value.size() > limit::attribute_value || total > limit::attribute_bytes) return broken("an extended attribute that is too long");
     member.attributes.push_back({std::move(name), {value.begin(), value.end()}});
     drop(frame);
   }

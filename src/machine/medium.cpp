@@ -54,8 +54,11 @@ class Probed {
   }
   bool has(const BlockDevice& device) const { return !device.appearance.empty() && others_.contains(device.appearance); }
   void add(const BlockDevice& device) {
-    if (device.appearance.empty() || !others_.insert(device.appearance).second) return;
-    if (const auto file = open_file(path_, O_WRONLY | O_APPEND | O_CREAT, 0600)) static_cast<void>(write_all(file->get(), device.appearance + "\n"));
+    if (device.appearance.empty()) return;
+    const auto kept = open_file(path_, O_WRONLY | O_APPEND | O_CREAT, 0600).and_then([&](const Fd& file) {
+      return write_all(file.get(), device.appearance + "\n");
+    });
+    if (kept) others_.insert(device.appearance);
   }
 
  private:

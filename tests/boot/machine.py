@@ -54,14 +54,14 @@ class Site:
         text = PROFILE.format(top=top, query=image_query, sha256=self.sha256, wipe=self.wipe, first=FIRST[self.firmware])
         (self.tree / "hosts/default.toml").write_text(text + more)
 
-    def start(self, log, bad_sectors=(), network_first=False, memory=256, extra=()):
+    def start(self, log, bad_sectors=(), network_first=False, memory=256, sector_size=512, extra=()):
         """The machine, switched on. Writes to `bad_sectors` (of 512 bytes) fail with EIO."""
         file = {"driver": "file", "filename": str(self.disk), "cache": {"no-flush": True}}
         if bad_sectors:
             rules = [{"event": "none", "iotype": "write", "errno": 5, "sector": sector, "once": False} for sector in bad_sectors]
             file = {"driver": "blkdebug", "image": file, "inject-error": rules}
         disk = ["-blockdev", json.dumps({"driver": "raw", "node-name": "disk0", "file": file})]
-        disk += ["-device", f"virtio-blk-pci,drive=disk0,bootindex={200 if network_first else 1}"]
+        disk += ["-device", f"virtio-blk-pci,drive=disk0,logical_block_size={sector_size},physical_block_size={sector_size},bootindex={200 if network_first else 1}"]
         firmware = net.uefi(self.work) if self.firmware == "uefi" else []
         command = lab.qemu_command(network=None, memory=memory, extra=[*disk, *firmware, *net.card(self.tap), *extra])
         return lab.Guest(self.network.wrap(command), log)

@@ -182,6 +182,23 @@ def two_servers(work):
         print("ok: two DHCP servers on one network")
 
 
+def stranger(work):
+    """A machine of the network announces itself as its IPv6 router and name server, a hundred times a minute."""
+    with network(work) as each:
+        each.ip("link", "add", "up0", "type", "veth", "peer", "name", "up1")
+        each.ip("link", "set", "up0", "master", "br0", "up")
+        each.ip("link", "set", "up1", "up")
+        each.ip("addr", "add", "fd66::1/64", "dev", "up1", "nodad")
+        first = each.dnsmasq
+        each.start_dnsmasq(None, ["--enable-ra", "--ra-param=up1,high,1,1800", "--dhcp-range=fd66::,ra-stateless", "--dhcp-option=option6:dns-server,[fd66::66]"], server=False, interface="up1")
+        try:
+            with start(each, "stranger", net.card(each.tap(), boot=False)) as guest:
+                check_match(r"^10\.77\.0\.", lease_of(guest)[1], "with a stranger's router advertisements about, the lease is the DHCP server's")
+                profile_of(guest)
+        finally:
+            net.end(first)
+
+
 def nonsense(work):
     strange = ["--dhcp-option-force=26,9", "--dhcp-option-force=12,$(reboot)", "--dhcp-option-force=3,192.0.2.77", "--dhcp-option-force=15,..", "--dhcp-option-force=6,0.0.0.0"]
     with network(work, dhcp=strange) as each:
@@ -216,7 +233,7 @@ def clock(work):
             net.end(server)
 
 
-CASES = {case.__name__.replace("_", "-"): case for case in (late_link, three_cards, bootif, fixed, vlan, bond, bond_partner, ipv6_only, late_server, two_servers, nonsense, jumbo, clock)}
+CASES = {case.__name__.replace("_", "-"): case for case in (late_link, three_cards, bootif, fixed, vlan, bond, bond_partner, ipv6_only, late_server, two_servers, stranger, nonsense, jumbo, clock)}
 
 
 def main():

@@ -385,6 +385,15 @@ TEST_CASE("without a way to start, nothing is installed") {
   CHECK(efi.plan()->text().contains("GRUB for UEFI"));
 }
 
+TEST_CASE("a BIOS does not start from a disk with sectors of 4096 bytes, and UEFI does") {
+  Case each;
+  each.machine.disks.front().sector_size = 4096;
+  CHECK(each.refusal().contains("a BIOS does not start from a disk with sectors of 4096 bytes"));
+  each.machine.efi = true;
+  each.rule().partitions.push_back(partition("esp", bytes(512 * MiB), FormatType::vfat, "/boot/efi", PartitionType::esp));
+  CHECK(each.plan());
+}
+
 TEST_CASE("a plan survives being saved") {
   Case each;
   each.rule().partitions.push_back(partition("esp", bytes(64 * MiB), FormatType::vfat, "/boot/efi", PartitionType::esp));
