@@ -133,9 +133,10 @@ class Planner {
                       disk->id));
     // Its boot code counts in sectors of 512 bytes, and so does what a BIOS reads for it.
     if (!efi && disk->disk.sector_size != 512)
-      refuse(std::format("disk `{}`: a BIOS does not start from a disk with sectors of {} bytes; start this machine by UEFI, or set "
-                         "configure.boot_loader = \"none\"",
-                         disk->id, disk->disk.sector_size));
+      refuse(
+          std::format("disk `{}`: a BIOS does not start from a disk with sectors of {} bytes; start this machine by UEFI, or set "
+                      "configure.boot_loader = \"none\"",
+                      disk->id, disk->disk.sector_size));
   }
 
   const PlanInputs& inputs_;
