@@ -146,7 +146,7 @@ std::string to_json(const Plan& plan) {
 }
 
 Result<Plan> plan_from_json(std::string_view saved) {
-  const auto unusable = [](std::string why) {
+  const auto unusable = [](const std::string& why) {
     return std::unexpected(Error(ErrorKind::invalid, "the saved plan cannot be used: " + why).advise("run `signet-agent plan` again"));
   };
   json_error_t error{};

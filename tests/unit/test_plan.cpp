@@ -223,6 +223,7 @@ TEST_CASE("a partition that its format cannot fill is refused before anything is
   each.rule().partitions.push_back(partition("dos", bytes(3 * 1024 * GiB), FormatType::vfat, "/dos"));
   CHECK(each.refusal().contains("vfat can use at most 1.99 TiB"));
   each.machine.disks.front().sector_size = 4096;
+  each.profile.configure.boot_loader = BootLoader::none;
   CHECK(each.plan());
 }
 
@@ -241,6 +242,7 @@ TEST_CASE("an MBR disk is used as far as 32 bits of sectors reach") {
 TEST_CASE("GPT leaves room for its backup on disks of any sector size") {
   for (const std::uint32_t sector : {512U, 4096U}) {
     Case each;
+    each.profile.configure.boot_loader = BootLoader::none;
     auto& one = each.machine.disks.front();
     one.sector_size = sector;
     for (const std::uint64_t spare : {std::uint64_t{0}, std::uint64_t{16 * KiB}, 16 * KiB + sector, std::uint64_t{MiB - sector}}) {
