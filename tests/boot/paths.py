@@ -48,7 +48,7 @@ PATHS = {
     # QEMU's cards have iPXE in their ROMs, which says so to the DHCP server: a BIOS gets pxelinux without being asked, UEFI uses its own PXE.
     "pxelinux": Path(dhcp=only("lpxelinux.0"), loader=rb"Command line: [^\r\n]*BOOT_IMAGE=vmlinuz"),
     "uefi-grub": Path(uefi=True, dhcp=net.pxe_options(), rom="", loader=rb"Command line: BOOT_IMAGE=\(tftp"),
-    "uefi-ipxe": Path(uefi=True, dhcp=["--dhcp-match=set:ipxe,175", "--dhcp-boot=tag:!ipxe,snponly.efi", "--dhcp-boot=tag:ipxe,boot.ipxe"], rom="", loader=rb"Command line: initrd=initrd.img "),
+    "uefi-ipxe": Path(uefi=True, dhcp=["--dhcp-match=set:ipxe,175", "--dhcp-boot=tag:!ipxe,snponly.efi", "--dhcp-boot=tag:ipxe,boot.ipxe"], rom="", loader=rb"Command line: vmlinuz initrd=initrd.img "),
     "uefi-http": Path(uefi=True, dhcp=net.pxe_options() + ["--dhcp-ignore=tag:efi"], rom="http", image="debian-13"),
     "cd-bios": Path(medium="cd", boot_network=False),
     "cd-uefi": Path(uefi=True, medium="cd", boot_network=False),

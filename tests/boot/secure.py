@@ -29,7 +29,7 @@ KEXEC = r"""
 int main(int argc, char **argv) {
   for (int i = 1; i < argc; ++i) {
     int kernel = open(argv[i], O_RDONLY);
-    long done = syscall(SYS_kexec_file_load, kernel, -1, 5UL, "quiet", 4UL /* KEXEC_FILE_NO_INITRAMFS */);
+    long done = syscall(SYS_kexec_file_load, kernel, -1, 6UL, "quiet", 4UL /* KEXEC_FILE_NO_INITRAMFS */);
     printf("KEXEC %s: %s\n", argv[i], done == 0 ? "loaded" : strerror(errno));
   }
   printf("KEXEC by kexec_load: %s\n", syscall(SYS_kexec_load, 0UL, 0UL, (void *)0, 0x3e0000UL) == 0 ? "loaded" : strerror(errno));
@@ -42,7 +42,7 @@ PROBE = """#!/bin/sh
 echo "PROBE lockdown: $(cat /sys/kernel/security/lockdown)"
 echo "PROBE words: $(cat /proc/cmdline)"
 /root/kexec /root/unsigned /root/signed
-echo "PROBE shells: $(cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c console-shell)"
+echo "PROBE shells: $(cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c "[c]onsole-shell")"
 echo "PROBE done"
 exit 1
 """
