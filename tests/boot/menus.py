@@ -64,7 +64,7 @@ MENUS = {
     "pxelinux": Menu(dhcp=["--dhcp-boot=lpxelinux.0"]),
     "grub-net": Menu(uefi=True, dhcp=net.pxe_options(), rom=""),  # the firmware's own PXE; the card's ROM is an iPXE
     "ipxe-bios": Menu(dhcp=["--dhcp-boot=boot.ipxe"], sercon=True),
-    "ipxe-uefi": Menu(uefi=True, dhcp=["--dhcp-match=set:ipxe,175", "--dhcp-boot=tag:!ipxe,snponly.efi", "--dhcp-boot=tag:ipxe,boot.ipxe"]),
+    "ipxe-uefi": Menu(uefi=True, dhcp=["--dhcp-match=set:ipxe,175", "--dhcp-boot=tag:!ipxe,snponly.efi", "--dhcp-boot=tag:ipxe,boot.ipxe"], rom=""),
 }
 
 

@@ -68,7 +68,7 @@ def rescue(network, disk):
         reads = "awk '$3 == \"vda\" { print $4 }' /proc/diskstats"
         before = guest.run(reads)[0]
         check_run(guest, "signet-agent setting; signet-agent setting rescue", "settings are read again", has="rescue")
-        check_equal(guest.run(reads)[0], before, "and no disk for their sake (F19)")
+        check_equal(guest.run(reads)[0], before, "and no disk is read for their sake")
         check_run(guest, "signet-rescue /dev/vda4 cat /etc/hostname", "signet-rescue runs a command in the installed system", has="node01")
         found = "echo 'echo found $(mountpoint /boot/efi); exit' | signet-rescue"
         check_run(guest, found, "by itself it finds the system, with what its fstab names", has=["found /boot/efi is a mount", "/dev/vda4 is unmounted again."])
