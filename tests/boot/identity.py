@@ -3,9 +3,9 @@
 
 import re
 import shutil
-import subprocess
 
 from boottest import SHELL, lab, log, net, run
+from machine import fat_disk
 
 MAC, UUID, LEASE = "52:54:00:77:00:01", "8f0b2a4e-55c1-4b7c-9d5e-0a1b2c3d4e5f", "10.77.0.150"
 PROFILE = "schema = 1\n[image]\nsource = 'x.tar'\n[[disk]]\nwipe = 'blank'\npartition = [{ name = 'root', size = 'rest', format = 'ext4', mount = '/' }]\n"
@@ -103,14 +103,6 @@ def judge(case, rows, text, results):
     winner = f"{won[0][2]} = {won[0][3]}" if won else "none"
     results.append((fine, case.name, wanted, len(tried), winner, "" if fine else text))
     print(f"{'ok ' if fine else 'BAD'} {case.name:<52} {len(tried):>2} asked for the {wanted:<8} won: {winner}", flush=True)
-
-
-def fat_disk(path, text):
-    lines = path.with_suffix(".cfg")
-    lines.write_text(text)
-    subprocess.run(["mformat", "-C", "-i", path, "-T", "4096", "-v", "SIGNET-CFG", "::"], check=True)
-    subprocess.run(["mcopy", "-i", path, lines, "::/local.cfg"], check=True)
-    return path
 
 
 def identity(work):

@@ -44,7 +44,6 @@ def bites(kernel):
     extra = ["-device", "i6300esb", "-global", "ICH9-LPC.noreboot=false", "-action", "watchdog=poweroff"]
     for number in range(3 if kernel == "metal" else 2):
         with rescue(kernel, f"watchdog{number}", extra=extra) as guest:
-            print(guest.run(f"cat /sys/class/watchdog/watchdog{number}/identity")[0].strip(), flush=True)
             guest.send(f"exec 3>/dev/watchdog{number}")
             guest.expect(SHELL, 30)
             guest.wait_off(400)

@@ -31,6 +31,15 @@ FIRST = {
 }
 
 
+def fat_disk(path, text):
+    """A disk labelled SIGNET-CFG with this local.cfg."""
+    lines = path.with_suffix(".cfg")
+    lines.write_text(text)
+    subprocess.run(["mformat", "-C", "-i", path, "-T", "4096", "-v", "SIGNET-CFG", "::"], check=True)
+    subprocess.run(["mcopy", "-i", path, lines, "::/local.cfg"], check=True)
+    return path
+
+
 class Site:
     """Server, network and disk of one machine called node01; ends with the `with` block."""
 

@@ -8,6 +8,7 @@ import sys
 
 import pexpect
 from boottest import SHELL, check, check_equal, check_match, check_run, lab, log, net, require_match, run
+from machine import fat_disk
 
 # The ten lines of docs/booting.md, with the directory of this test.
 EVENTS = """
@@ -34,8 +35,8 @@ with open(sys.argv[1], "wb", buffering=0) as log:
 """
 
 
-def start(network, name, disk, append, initrd=lab.OUT / "initrd.img"):
-    command = lab.qemu_command(disks=[disk], kernel=lab.OUT / "vmlinuz", initrd=initrd, append=f"console=ttyS0 {append}", memory=256, network=None, extra=net.card(network.tap(), mac="52:54:00:77:00:01", boot=False))
+def start(network, name, disk, append, initrd=lab.OUT / "initrd.img", other=()):
+    command = lab.qemu_command(disks=[disk, *other], kernel=lab.OUT / "vmlinuz", initrd=initrd, append=f"console=ttyS0 {append}", memory=256, network=None, extra=net.card(network.tap(), mac="52:54:00:77:00:01", boot=False))
     return lab.Guest(network.wrap(command), log(f"trouble-{name}"))
 
 
@@ -142,10 +143,16 @@ def trusted_keys(network, work, disk):
     shutil.copy(work / "key.pub", keys)
     sign()
     (tree / "hosts/node01.sh").write_text("echo stranger\n")
-    with start(network, "signed", disk, "signet.break=partition signet.install=always signet.sshd=keys/admin.pub signet.trust=/etc/none.pem", work / "trusting.img") as guest:
+    # A disk of a former tenant says by its label that it configures this machine.
+    labelled = fat_disk(work / "labelled.img", 'server = "http://203.0.113.66/"\nhost = "stranger"\nsyslog = "203.0.113.66"\n')
+    with start(network, "signed", disk, "signet.break=partition signet.install=always signet.sshd=keys/admin.pub signet.trust=/etc/none.pem", work / "trusting.img", [labelled]) as guest:
         guest.expect(rb"signet.trust is ignored: this initrd has keys of its own", 60, "the remark on keys from the command line")
         guest.expect(rb"gets a shell here", 60, "an SSH server with keys that the manifest lists")
         guest.expect(rb"stopped before partition", 60, "the plan of a signed profile, and not a script that is not listed")
+        guest.expect(SHELL, 60, "the breakpoint's shell")
+        said = guest.run("signet-agent setting --quiet; cat /run/signet/identity /run/signet/events.jsonl")[0]
+        check("203.0.113.66" not in said and "stranger" not in said and "labelled.img" not in said, "a label makes no disk the boot medium: its local.cfg is not used", said)
+        check_run(guest, "signet-agent plan 2>&1", "nor does a label hide a disk", has="/dev/vdb")
     check(True, "what the manifest lists is used, what it does not list is not even asked for")
     keys.write_text(keys.read_text() + "# more\n")
     with start(network, "changed", disk, "signet.break=partition signet.install=always signet.sshd=keys/admin.pub", work / "trusting.img") as guest:
