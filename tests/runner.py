@@ -20,13 +20,13 @@ CACHE = pathlib.Path(os.environ.get("SIGNET_CACHE") or pathlib.Path.home() / ".c
 BUILD = TOP / "build/host"
 UNKNOWN_COST = 60  # seconds, of a test that has never run here and does not say
 
-HELP = """Builds what the tests need and runs them. Without options: every test but the long rows.
+HELP = """Builds what the tests need and runs them. Without options: every test but the breadth of ways in, servers, cards, and the long rows.
 
   tests/run -L unit             tests with that label: unit integration boot faults fuzz lint
   tests/run -R failures         tests with that in their name
   tests/run --rerun-failed      those that failed in the last run
-  tests/run --within 75m        the most important tests first, the others while time lasts; names those that are left
-  tests/run --all               the long rows too; a result is kept until one of its inputs changes, so a run goes on where the last one ended
+  tests/run --within 75m        the most important tests first, the others and the breadth while time lasts; names those that are left
+  tests/run --all               breadth and long rows too; a result is kept until one of its inputs changes, so a run goes on where the last one ended
   tests/run --all --slice 2/4   the second quarter of the rows
   tests/run --fuzz              every fuzz target for ten minutes
   tests/run --figures           the table of kept results, as docs/reliability.md has it"""
@@ -139,7 +139,8 @@ def chosen(tests, arguments):
     elif arguments.all:
         tests = [test for test in tests if not test.has("fuzz-long")]
     else:
-        tests = [test for test in tests if not (test.has("row") or test.has("fuzz-long"))]
+        wide = arguments.within or arguments.label or arguments.name or arguments.rerun_failed
+        tests = [test for test in tests if not (test.has("row") or test.has("fuzz-long") or (test.has("wide") and not wide))]
     if arguments.rerun_failed:
         failed = read_json(BUILD / "failed.json", [])
         tests = [test for test in tests if test.name in failed]
@@ -152,7 +153,7 @@ def chosen(tests, arguments):
     if arguments.slice:
         part, parts = arguments.slice
         tests = [test for number, test in enumerate(sorted(tests, key=lambda each: each.name)) if number % parts == part - 1]
-    return sorted(tests, key=lambda test: (not test.has("must"), test.has("metal"), test.has("row"), -test.cost))
+    return sorted(tests, key=lambda test: (not test.has("must"), test.has("row"), test.has("metal"), test.has("wide"), -test.cost))
 
 
 def read_json(path, otherwise):
@@ -326,7 +327,7 @@ def figures_table(tests):
     """The kept results of rows as Markdown: figures, seconds and the commit that they were measured on."""
     kept = Kept()
     lines = ["| row | result | figures | seconds | commit | day |", "|---|---|---|---|---|---|"]
-    for test in sorted((each for each in tests if each.has("row")), key=lambda each: each.name):
+    for test in sorted((each for each in tests if each.has("row") or each.has("wide")), key=lambda each: each.name):
         found = kept.find(test)
         if found:
             lines.append(f"| {test.name} | {found['status']} | {found['figures']} | {found['seconds']:.0f} | {found['commit']} | {found['day']} |")
