@@ -18,6 +18,8 @@ import time
 TOP = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("SIGNET_CACHE") or pathlib.Path.home() / ".cache/signet")
 BUILD = TOP / "build/host"
+# Each test's mounts are its own: a daemon that another test starts would keep a copy of them, and with it the loop devices below.
+ALONE = ["unshare", "--mount", "--propagation", "private", "--"] if os.getuid() == 0 else []
 UNKNOWN_COST = 60  # seconds, of a test that has never run here and does not say
 
 HELP = """Builds what the tests need and runs them. Without options: every test but the breadth of ways in, servers, cards, and the long rows.
@@ -252,7 +254,7 @@ class Run:
         started = time.monotonic()
         with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(
-                test.command, cwd=test.directory, env=os.environ | test.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                [*ALONE, *test.command], cwd=test.directory, env=os.environ | test.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
             with self.lock:
                 self.running[test.name] = process

@@ -27,6 +27,8 @@ constexpr TreeOption sign_options[] = {
     {{"expires", "TIME", "how long the signature is valid, such as 12h, 90d, 1y (90d)"}, [](Request& r, const char* v) { r.expires = v; }},
     {{"hosts", "PATH=NODES", "the hosts that a file is for, such as hosts/db.toml=db[1-4]; repeatable"},
      [](Request& r, const char* v) { r.hosts.emplace_back(v); }},
+    {{"trust", "FILE", "public keys (PEM) that may have signed the last manifest, besides this key's"},
+     [](Request& r, const char* v) { r.trust = v; }},
 };
 constexpr TreeOption verify_options[] = {
     {{"trust", "FILE", "public keys (PEM)"}, [](Request& r, const char* v) { r.trust = v; }},

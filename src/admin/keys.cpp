@@ -66,8 +66,9 @@ Result<> make_key(const std::string& path) {
   return written;
 }
 
-Result<std::string> sign_text(std::string_view text, std::string_view pem, std::string_view source) {
-  Key key;
+namespace {
+
+Result<> parse_private(Key& key, std::string_view pem, std::string_view source) {
   const std::string block(pem);
   // The length counts the closing zero byte.
   const int parsed =
@@ -78,6 +79,22 @@ Result<std::string> sign_text(std::string_view text, std::string_view pem, std::
   if (parsed != 0 || !mbedtls_pk_can_do(key.get(), MBEDTLS_PK_ECDSA))
     return std::unexpected(Error(ErrorKind::invalid, std::format("{}: this is not the private key (PEM) of an elliptic curve", source))
                                .advise("make one with `signet key new --out FILE`"));
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> public_key_of(std::string_view pem, std::string_view source) {
+  Key key;
+  TRY(parse_private(key, pem, source));
+  std::array<unsigned char, 1024> open{};
+  if (mbedtls_pk_write_pubkey_pem(key.get(), open.data(), open.size()) != 0) return fail(ErrorKind::invalid, "{}: it has no public key", source);
+  return std::string(reinterpret_cast<const char*>(open.data()));
+}
+
+Result<std::string> sign_text(std::string_view text, std::string_view pem, std::string_view source) {
+  Key key;
+  TRY(parse_private(key, pem, source));
   std::array<unsigned char, 32> digest{};
   mbedtls_sha256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(), 0);
   std::array<unsigned char, MBEDTLS_PK_SIGNATURE_MAX_SIZE> signature{};

@@ -93,6 +93,8 @@ Result<> Stick::same() const {
   if (TRY(size_of(fd_, disk_.path)) != disk_.size) return changed("size");
   const auto now = TRY(describe_number(number_));
   if (now.serial != disk_.serial || now.wwn != disk_.wwn || now.model != disk_.model) return changed("serial number or model");
+  // Cards in a reader have the reader's number and name.
+  if (now.digest != disk_.digest) return changed("content");
   return {};
 }
 

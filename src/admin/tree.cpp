@@ -94,11 +94,28 @@ bool print_changes(const Manifest& before, const Manifest& after) {
   return same;
 }
 
-// The manifest that is there; what cannot be read is as good as none, for it is replaced.
-Manifest last_manifest(const std::string& path) {
+// The manifest that is there, if this key has signed it: its `hosts` and serial are taken over, and what has changed is told by it.
+Result<Manifest> last_manifest(const std::string& path, std::string_view key, const TreeRequest& request) {
   const auto text = read_file(path, largest_manifest);
-  auto parsed = text ? parse_manifest(*text) : Result<Manifest>(std::unexpected(text.error()));
-  return parsed ? std::move(*parsed) : Manifest();
+  if (!text && text.error().kind() == ErrorKind::not_found) return Manifest();
+  if (!text) return std::unexpected(text.error());
+  const auto opened = [&]() -> Result<Manifest> {
+    TrustedKeys keys;
+    const auto own = TRY(public_key_of(key, request.key));
+    TRY(keys.add(own, request.key));
+    if (!request.trust.empty()) {
+      const auto others = TRY_WITHIN(read_file(request.trust, 1 << 20), "--trust");
+      TRY_WITHIN(keys.add(others, request.trust), "--trust");
+    }
+    const auto signature = TRY(read_file(path + ".sig", largest_manifest_signature));
+    TRY(keys.verify(*text, signature, path));
+    return parse_manifest(*text);
+  }();
+  if (opened) return opened;
+  return std::unexpected(
+      Error(ErrorKind::verification, std::format("{}: the last manifest cannot be trusted: {}", path, opened.error().message()))
+          .advise("find out who changed it. If another key of yours has signed it, name that with --trust; else look at every file, "
+                  "remove the manifest, and sign again with --hosts for each file that is for some hosts only"));
 }
 
 }  // namespace
@@ -124,13 +141,15 @@ Result<> sign_tree(const TreeRequest& request) {
   if (found.files.empty())
     return std::unexpected(Error(ErrorKind::invalid, std::format("{} has nothing that a node could fetch", request.directory))
                                .advise("name the directory that has hosts/, groups/ and images/ in it"));
-  const auto before = last_manifest(path);
+  const auto before = TRY(last_manifest(path, pem, request));
   for (auto& [name, file] : found.files)
     if (const auto at = before.files.find(name); at != before.files.end()) file.hosts = at->second.hosts;
   for (const auto& text : request.hosts) TRY(set_hosts(found, text));
 
   const auto now = std::time(nullptr);
   Manifest manifest;
+  constexpr std::uint64_t largest_serial = UINT64_MAX >> 1;
+  if (before.serial >= largest_serial) return fail(ErrorKind::invalid, "{}: its serial {} leaves none for the next", path, before.serial);
   manifest.serial = std::max(before.serial + 1, static_cast<std::uint64_t>(now));
   manifest.expires = now + static_cast<std::int64_t>(request.valid);
   manifest.files = std::move(found.files);

@@ -15,11 +15,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 // What its table does not take is reported when the install starts, and ignored here.
-milliseconds quiet_time(const Context& context) {
-  if (const auto said = context.machine.setting("settle"))
-    if (const auto time = parse_duration(said->value)) return std::min<milliseconds>(*time, seconds(600));
-  return settle_time();
-}
 
 Result<> describe_targets(Context& context, const std::vector<std::string>& targets) {
   context.machine.disks.clear();
@@ -38,6 +33,12 @@ bool all_there(const Context& context) {
 }
 
 }  // namespace
+
+milliseconds quiet_time(const Context& context) {
+  if (const auto said = context.machine.setting("settle"))
+    if (const auto time = parse_duration(said->value)) return std::min<milliseconds>(*time, seconds(600));
+  return settle_time();
+}
 
 Result<> find_disks(Context& context) {
   if (!context.settings.targets.empty()) return describe_targets(context, context.settings.targets);

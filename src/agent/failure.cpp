@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "base/fd.h"
 #include "base/stop.h"
 #include "base/text.h"
+#include "network/network.h"
 
 namespace signet {
 namespace {
@@ -101,6 +103,8 @@ void keep_on_failure(Context& context) {
   if (auto kept = write_file(context.state_file("on-failure"), text); !kept) context.report.log("{}", kept.error().message());
 }
 
+std::optional<FinishAction> kept_action(const Context& context) { return parse_finish_action(read_kept(context)["action"]); }
+
 std::uint64_t first_attempt() {
   const char* text = ::getenv("SIGNET_ATTEMPT");
   return text ? parse_unsigned(text).value_or(0) : 0;
@@ -141,6 +145,8 @@ int clean_up_killed(Context& context, int status) {
   Watchdog::disarm();
   load_lease(context);
   load_identity(context);
+  // Killed before its identity was kept: what lease and settings say is enough to report to.
+  if (!context.identity.server) context.identity = identify(context.machine, context.lease);
   context.report.set_identity(context.identity.host_name, context.identity.uuid);
   start_reporting(context);
   const auto stage = read_file(context.state_file("stage"));
@@ -151,6 +157,8 @@ int clean_up_killed(Context& context, int status) {
   context.report.flush();
   // Before there was a plan nothing of ours was mounted.
   if (::access(context.state_file("plan.json").c_str(), F_OK) == 0) unmount_target(context);
+  // Where `finish` and a local start look into a system.
+  for (const char* place : {"esp", "local/boot", "local"}) ::umount2(context.state_file(place).c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
 
   auto kept = read_kept(context);
   const auto retries = parse_unsigned(kept["retries"]).value_or(0), attempt = parse_unsigned(kept["attempt"]).value_or(0);
@@ -165,10 +173,11 @@ int clean_up_killed(Context& context, int status) {
   }
   // A host script's verbs have saved what they were told since then.
   auto action = parse_finish_action(kept["action"]);
-  if (auto saved = load_profile(context)) {
-    context.profile = std::move(*saved);
-    action = failure_action(context);
-  }
+  if (::access(context.state_file("profile.toml").c_str(), F_OK) == 0)
+    if (auto saved = load_profile(context)) {
+      context.profile = std::move(*saved);
+      action = failure_action(context);
+    }
   act_on_failure(context, action.value_or(FinishAction::shell));
   return 1;
 }

@@ -26,6 +26,8 @@ void write_failure(Context& context, const Error& error);
 void keep_on_failure(Context& context);
 /// The number of the first attempt of this process: $SIGNET_ATTEMPT, which the initrd's start script sets after a killed agent.
 std::uint64_t first_attempt();
+/// What an attempt of before has kept as its action on failure.
+std::optional<FinishAction> kept_action(const Context& context);
 
 /// Unmounts the target, waiting a little for what still uses it; a failure is logged.
 void unmount_target(Context& context);

@@ -70,6 +70,19 @@ FinishAction choose(const Context& context, const char* parameter, FinishAction 
   return otherwise;
 }
 
+// Returns where nothing ends this system: a shell, a beep that somebody has answered, or what failed.
+Result<> perform(FinishAction action) {
+  switch (action) {
+    case FinishAction::reboot: return through_init("reboot");
+    case FinishAction::poweroff: return through_init("poweroff");
+    case FinishAction::halt: return through_init("halt");
+    case FinishAction::kexec: return start_loaded_kernel();
+    case FinishAction::beep: beep_until_someone_comes(); break;
+    case FinishAction::shell: break;
+  }
+  return {};
+}
+
 }  // namespace
 
 FinishAction success_action(const Context& context) {
@@ -96,13 +109,10 @@ Result<> act(FinishAction action, Context& context) {
   context.watchdog.reset();
   // What ends us now is init, or a person who has seen enough.
   release_stop_signals();
-  switch (action) {
-    case FinishAction::reboot: return through_init("reboot");
-    case FinishAction::poweroff: return through_init("poweroff");
-    case FinishAction::halt: return through_init("halt");
-    case FinishAction::kexec: return start_loaded_kernel();
-    case FinishAction::beep: beep_until_someone_comes(); break;
-    case FinishAction::shell: break;
+  take_stop();
+  if (auto acted = perform(action); !acted) {
+    if (context.machine.shells_allowed()) return acted;
+    context.report.log("{}", acted.error().message());
   }
   if (context.machine.shells_allowed()) return {};
   constexpr auto time_to_read = std::chrono::seconds(60);

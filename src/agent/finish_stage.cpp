@@ -63,18 +63,26 @@ class Devices {
   std::vector<std::pair<std::string, Fd>> open_;
 };
 
-Result<> write_marks(const Context& context, bool complete) {
+enum class State { begun, opening, complete };
+
+// The boot disk's first: by it a node that was cut tells whether there is a system to start.
+Result<> write_marks(const Context& context, State state) {
   const auto& plan = context.plan;
   const auto digests = digests_of(context);
-  for (const auto& planned : plan.disks) {
+  auto disks = plan.disks;
+  std::ranges::stable_partition(disks, [&](const PlannedDisk& each) { return each.disk.path == plan.boot_disk; });
+  for (const auto& planned : disks) {
     const Fd disk = TRY(open_planned(planned));
     const Mark mark{.version = SIGNET_VERSION,
                     .host = plan.host(),
                     .table = planned.table_uuid,
                     .time = std::time(nullptr),
-                    .complete = complete,
+                    .complete = state == State::complete,
                     .profile_sha256 = digests.profile,
-                    .image_sha256 = digests.image};
+                    .image_sha256 = digests.image,
+                    .opening = state != State::opening          ? Opening::no
+                               : plan.firmware == Firmware::efi ? Opening::efi
+                                                                : Opening::bios};
     TRY_WITHIN(write_mark(disk.get(), mark), planned.disk.path);
   }
   return {};
@@ -90,9 +98,9 @@ Result<> write_grub(const PlannedDisk& planned, const GrubCore& grub) {
   return {};
 }
 
-class Opening {
+class Opener {
  public:
-  Opening(Context& context, const ConfigureInputs& inputs, std::string system) : context_(context), inputs_(inputs), system_(std::move(system)) {}
+  Opener(Context& context, const ConfigureInputs& inputs, std::string system) : context_(context), inputs_(inputs), system_(std::move(system)) {}
 
   Result<> open(const std::optional<GrubCore>& grub) {
     auto opened = try_to_open(grub);
@@ -105,14 +113,16 @@ class Opening {
 
   Result<> try_to_open(const std::optional<GrubCore>& grub) {
     const auto& plan = context_.plan;
+    if (plan.boot_loader != BootLoader::none) TRY(write_marks(context_, State::opening));
     TRY(publish_esps(plan, scratch()));
     TRY(sync_disks(plan));
     for (const auto& planned : plan.disks)
       if (grub && planned.disk.path == plan.boot_disk) TRY(write_grub(planned, *grub));
+    TRY(write_marks(context_, State::complete));
     // The loader lies where firmware looks for it anyway, so a firmware that takes no entry costs an install nothing.
     if (auto set = set_boot_entry(inputs_, system_, context_.report); !set)
       context_.report.log("UEFI boot order not changed: {}", set.error().message());
-    return write_marks(context_, true);
+    return {};
   }
 
   // Each on its own: what can be taken back of a disk that fails is taken back.
@@ -126,7 +136,7 @@ class Opening {
     for (const auto& planned : plan.disks)
       if (!planned.disk.is_file)
         if (auto removed = forget_boot_entries(partition_guids(planned.disk.path)); !removed) note(std::unexpected(removed.error()));
-    note(write_marks(context_, false));
+    note(write_marks(context_, State::begun));
     note(sync_disks(plan));
   }
 
@@ -162,7 +172,7 @@ Result<std::string> finish_stage(Context& context) {
   if (on_node() && success_action(context) == FinishAction::kexec) TRY(load_kexec(context));
   TRY(unmount_below(root));
   TRY(devices.sync());
-  TRY(Opening(context, inputs, std::move(system)).open(grub));
+  TRY(Opener(context, inputs, std::move(system)).open(grub));
   return std::format("{} is complete", inputs.host_name.empty() ? "this host" : inputs.host_name);
 }
 

@@ -136,6 +136,8 @@ Error with_first_cause(Error last, const Error& first, std::uint64_t attempts) {
 Result<> run_with_retries(Context& context) {
   const auto said = context.machine.setting("retries");
   context.retries = said ? parse_unsigned(said->value).value_or(0) : 0;
+  // A try after the agent was killed: until it knows its profile, the one of before decides what follows a failure.
+  if (const auto action = kept_action(context); action && first_attempt() > 0) context.profile.finish.on_failure = *action;
   std::optional<Error> first;  // the cause that counts; what fails later may only be a consequence
   for (context.attempt = first_attempt();; ++context.attempt) {
     if (context.settings.from.empty()) forget_earlier_attempt(context);

@@ -26,6 +26,10 @@ std::string profile_digest(const Context& context) {
   return sha256_text(to_toml(profile));
 }
 
+bool is_host(const Mark& mark, const std::vector<std::string>& names) {
+  return std::ranges::any_of(names, [&](const std::string& name) { return same_host(name, mark.host); });
+}
+
 }  // namespace
 
 std::string Installed::describe() const {
@@ -65,9 +69,13 @@ InstallRule install_rule(Context& context) {
 
 std::vector<Installed> own_systems(const Context& context) {
   auto found = installed_systems(context.machine.disks);
-  std::erase_if(found, [names = names_of_host(context)](const Installed& each) {
-    return std::ranges::none_of(names, [&](const std::string& name) { return same_host(name, each.mark.host); });
+  std::erase_if(found, [names = names_of_host(context)](const Installed& each) { return !is_host(each.mark, names); });
+  // A reinstall of several disks that was cut: some of them are begun anew, and the others are no system without them.
+  const bool cut = std::ranges::any_of(context.machine.disks, [&, names = names_of_host(context)](const Disk& disk) {
+    return disk.content == DiskContent::signet && disk.mark && !disk.mark->complete && is_host(*disk.mark, names) && !found.empty() &&
+           disk.mark->time > found.front().mark.time;
   });
+  if (cut) found.clear();
   return found;
 }
 

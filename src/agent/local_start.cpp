@@ -11,6 +11,7 @@
 #include <format>
 #include <memory>
 
+#include "agent/disks.h"
 #include "agent/finish.h"
 #include "agent/install.h"
 #include "agent/installed.h"
@@ -94,8 +95,8 @@ std::string boot_uuid(const TargetRoot& target) {
   return {};
 }
 
-// Loads the kernel of the system on a disk, from whichever partition of it has one.
-Result<KernelEntry> load_from(const std::string& disk, const std::string& place) {
+// Loads the kernel of the system on a disk, from whichever partition of it has one. Its /boot may lie on any of the host's own devices.
+Result<KernelEntry> load_from(const std::string& disk, const std::vector<std::string>& own, const std::string& place) {
   if (::mkdir(place.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno("make {}", place);
   const auto devices = partitions_of(disk);
   Error why(ErrorKind::not_found, disk + " has no file system with an installed system that this kernel can read");
@@ -106,7 +107,7 @@ Result<KernelEntry> load_from(const std::string& disk, const std::string& place)
     if (!target.exists("/etc/fstab")) continue;
     std::optional<Look> boot;
     if (const auto uuid = boot_uuid(target); !uuid.empty())
-      for (const auto& other : devices)
+      for (const auto& other : own)
         if (other != device && uuid_of(other) == uuid) boot = Look::into(other, place + "/boot");
     auto entry = default_kernel(target, "root=UUID=" + uuid_of(device));
     auto loaded = entry ? load_kernel(target, *entry) : Result<>(std::unexpected(entry.error()));
@@ -119,8 +120,10 @@ Result<KernelEntry> load_from(const std::string& disk, const std::string& place)
 Result<> start(Context& context, const std::vector<Installed>& systems) {
   context.report.start("local", "starting " + systems.front().describe());
   std::string reasons;
+  std::vector<std::string> own;
+  for (const auto& system : systems) own.append_range(partitions_of(system.disk));
   for (const auto& system : systems) {
-    const auto kernel = load_from(system.disk, context.state_file("local"));
+    const auto kernel = load_from(system.disk, own, context.state_file("local"));
     if (kernel) {
       context.report.log("{} {}", kernel->kernel, kernel->arguments);
       stop_at_breakpoint(context, "local");
@@ -131,12 +134,14 @@ Result<> start(Context& context, const std::vector<Installed>& systems) {
   }
   if (context.machine.efi) {
     context.report.log("{}; the firmware is asked to start the disk", reasons);
-    auto set = start_next_from(systems.front().disk);
-    if (set) {
-      stop_at_breakpoint(context, "local");
-      context.report.done("restarting from " + systems.front().disk);
-      TRY(act(FinishAction::reboot, context));
-    } else {
+    for (const auto& system : systems) {
+      auto set = start_next_from(system.disk);
+      if (set) {
+        stop_at_breakpoint(context, "local");
+        context.report.done("restarting from " + system.disk);
+        TRY(act(FinishAction::reboot, context));
+        break;
+      }
       reasons += "; " + set.error().message();
     }
   }
@@ -161,8 +166,8 @@ void take_time(Context& context) {
   context.fetch.attempts = usual.attempts;
 }
 
-Result<> scan(Context& context) {
-  wait_for_devices(context.devices, std::chrono::milliseconds(300));
+Result<> scan(Context& context, std::chrono::milliseconds quiet = std::chrono::milliseconds(300)) {
+  wait_for_devices(context.devices, quiet);
   context.machine.disks = TRY(scan_disks());
   return {};
 }
@@ -194,6 +199,8 @@ Result<> start_installed_instead(Context& context, std::string_view stage, const
     return {};
   } else if (stage == "profile") {
     take_time(context);
+    // A host script has no `plan` of its own before it writes; a disk that has come since then may have this host's system.
+    if (ran && !context.script.empty()) TRY(scan(context, quiet_time(context)));
   } else if (stage != "plan") {
     return {};
   }

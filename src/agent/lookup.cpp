@@ -40,13 +40,18 @@ bool is_script(const Uri& uri, std::string_view text) {
 // Whoever answers DHCP must not give this node another host's profile, signed as that is.
 Result<> check_own(Context& context, const Uri& uri) {
   const auto& identity = context.identity;
-  if (context.trust.empty() || !identity.server || !identity.profile_source.starts_with("DHCP")) return {};
+  if (context.trust.empty() || !identity.profile_source.starts_with("DHCP")) return {};
+  const auto refuse = [&](const std::string& path) {
+    return std::unexpected(Error(ErrorKind::verification, std::format("{} is not this host's profile; {} names it", path, identity.profile_source))
+                               .advise("where keys are trusted, DHCP may name only the file that the lookup finds, too; or set signet.profile"));
+  };
+  if (!identity.server) return refuse(uri.display());
   const auto path = TRY(path_in_tree(*identity.server, uri));
-  const auto slash = path.rfind('/') + 1;
-  const auto candidates = lookup_candidates(identity);
-  if (std::ranges::find(candidates, path.substr(slash, path.rfind('.') - slash)) != candidates.end()) return {};
-  return std::unexpected(Error(ErrorKind::verification, std::format("{} is not this host's profile; {} names it", path, identity.profile_source))
-                             .advise("where keys are trusted, DHCP may name only a file that the lookup would find, too; or set signet.profile"));
+  for (const auto& name : lookup_candidates(identity))
+    for (const char* suffix : {".toml", ".sh"})
+      if (const auto own = "hosts/" + name + suffix; TRY(may_exist(context, *identity.server, own)))
+        return own == path ? Result<>() : Result<>(refuse(path));
+  return refuse(path);
 }
 
 Result<> accept(Context& context, const Uri& uri, std::string text) {

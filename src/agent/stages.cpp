@@ -1,5 +1,6 @@
 #include "agent/stages.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +33,12 @@
 namespace signet {
 namespace {
 
+// What is written to as a console must be one, and not a disk.
+bool is_terminal(const std::string& path) {
+  const auto fd = open_file(path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
+  return fd && ::isatty(fd->get()) == 1;
+}
+
 // local.cfg may lie on a stick that the kernel has yet to find; a medium of ours says signet.medium, so it is waited for.
 Result<> load_local_config(Context& context) {
   constexpr auto slow_stick = std::chrono::seconds(15);
@@ -47,7 +54,11 @@ Result<> load_local_config(Context& context) {
   const auto present = active_consoles();
   for (const auto word : split(console->second, ' ')) {
     auto path = "/dev/" + std::string(word.substr(0, word.find(',')));
-    if (std::ranges::find(present, path) == present.end()) more.push_back(std::move(path));
+    if (std::ranges::find(present, path) != present.end()) continue;
+    if (is_terminal(path))
+      more.push_back(std::move(path));
+    else
+      context.report.log("{}: `console`: {} is not a terminal", local->source, printable(path));
   }
   if (!more.empty()) context.report.add(console_sink(more));
   return {};
@@ -92,16 +103,16 @@ Result<std::string> identify_stage(Context& context) {
     const auto any = context.machine.setting("clock");
     set_absurd_clock(servers, clock_limits(packed_manifest_serial(), any && any->value == "any"), context.report);
   }
+  // From here on the server hears of it, should something be wrong.
+  context.report.set_identity(identity.host_name, identity.uuid);
+  if (on_node()) start_reporting(context);
   TRY(load_trust(context));
   TRY(name_from_hosts_file(context));
   for (const auto& clue : identity.clues)
     if (clue.skipped) context.report.log("{} is skipped: {}", clue.source, clue.value);
   context.report.set_identity(identity.host_name, identity.uuid);
   TRY(save_identity(context));
-  if (on_node()) {
-    start_reporting(context);
-    start_ssh(context);
-  }
+  if (on_node()) start_ssh(context);
   const auto name = identity.host_name.empty() ? std::string("no name") : std::format("{} (from {})", identity.host_name, identity.host_name_source);
   const auto server =
       identity.server ? std::format("server {} (from {})", identity.server->display(), identity.server_source) : std::string("no server");
@@ -155,16 +166,17 @@ Result<std::string> partition_stage(Context& context) {
   TRY(unmount_below(context.settings.root));
   TRY(check_disks_again(context));
   std::size_t partitions = 0;
+  std::vector<std::string> old_partitions;
   for (const auto& planned : context.plan.disks) {
-    const auto old_partitions = planned.disk.is_file ? std::vector<std::string>() : partition_guids(planned.disk.path);
-    TRY(partition_disk(planned, context.report, context.plan.host()));
     partitions += planned.partitions.size();
-    // What starts a system that is gone is in the way of the network.
-    if (auto removed = forget_boot_entries(old_partitions); !removed)
-      context.report.log("UEFI boot entries of {} not removed: {}", planned.disk.path, removed.error().message());
-    else if (*removed != 0)
-      context.report.log("{}: {} UEFI boot entr{} removed", planned.disk.path, *removed, *removed == 1 ? "y" : "ies");
+    if (!planned.disk.is_file) old_partitions.append_range(partition_guids(planned.disk.path));
   }
+  TRY(partition_disks(context.plan, context.report));
+  // What starts a system that is gone is in the way of the network.
+  if (auto removed = forget_boot_entries(old_partitions); !removed)
+    context.report.log("UEFI boot entries of what was there not removed: {}", removed.error().message());
+  else if (*removed != 0)
+    context.report.log("{} UEFI boot entr{} of what was there removed", *removed, *removed == 1 ? "y" : "ies");
   return std::format("{} partition{} on {} disk{}", partitions, partitions == 1 ? "" : "s", context.plan.disks.size(),
                      context.plan.disks.size() == 1 ? "" : "s");
 }
@@ -280,6 +292,8 @@ Result<> run_stage(const Stage& stage, Context& context) {
   if (auto noted = write_file(context.state_file("stage"), std::string(stage.name) + "\n", 0600); !noted)
     context.report.log("{}", noted.error().message());
   auto summary = check_stop().and_then([&] { return stage.run(context); });
+  // Not every stage looks while it works. An install that is complete is not taken back.
+  if (const auto stopped = check_stop(); summary && !stopped && stage.name != "finish") summary = std::unexpected(stopped.error());
   note_stop(context);
   if (summary)
     context.report.done(*summary);

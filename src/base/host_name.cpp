@@ -1,6 +1,7 @@
 #include "base/host_name.h"
 
 #include <algorithm>
+#include <span>
 
 #include "base/text.h"
 
@@ -15,6 +16,19 @@ std::string_view fault_of(std::string_view label) {
   if (label.size() > longest_label) return "has a part of more than 63 characters";
   if (label.starts_with('-') || label.ends_with('-')) return "has a part that begins or ends with a hyphen";
   return {};
+}
+
+bool is_hex(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
+
+// "01-aa-bb-cc-dd-ee-ff", a network card's, or a UUID: profiles and signed manifests name machines by these, and nobody may have them by being called
+// so.
+bool is_identifier(std::string_view name) {
+  const auto parts = split(name, '-');
+  constexpr std::size_t card[] = {2, 2, 2, 2, 2, 2, 2}, uuid[] = {8, 4, 4, 4, 12};
+  const auto has_form = [&](std::span<const std::size_t> form) {
+    return std::ranges::equal(parts, form, [](std::string_view part, std::size_t size) { return part.size() == size && is_hex(part); });
+  };
+  return has_form(card) || has_form(uuid);
 }
 
 }  // namespace
@@ -36,6 +50,7 @@ Result<HostName> HostName::parse(std::string_view text) {
     if (const auto fault = fault_of(label); !fault.empty()) return wrong("it " + std::string(fault));
   const auto number = [](std::string_view label) { return parse_unsigned(label).value_or(256) < 256; };
   if (labels.size() == 4 && std::ranges::all_of(labels, number)) return wrong("it is an address");
+  if (is_identifier(labels.front())) return wrong("it has the form of a network card's or a machine's id");
   return HostName(std::move(name));
 }
 

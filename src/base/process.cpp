@@ -25,6 +25,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t output_limit = 256 * 1024;
 constexpr auto start_limit = std::chrono::seconds(10);  // for fork to exec of a child that nothing else bounds
 constexpr auto stop_grace = std::chrono::seconds(2);
+constexpr int reads_at_once = 32;
 constexpr auto look_up = std::chrono::seconds(1);  // how long a wait goes without a beat()
 
 std::string name_of(const Command& command) { return command.name.empty() ? to_string(command.arguments) : command.name; }
@@ -212,10 +213,10 @@ Result<Completed> run(const Command& command) {
   if (unsent.empty()) input.write.reset();
   ::fcntl(output.read.get(), F_SETFL, O_NONBLOCK);
 
-  // True while there may be more to come.
+  // True while there may be more to come. A child that never stops printing must not keep us from its time limit, so there is an end to each call.
   const auto drain = [&] {
     char chunk[8192];
-    for (;;) {
+    for (int reads = 0; reads < reads_at_once; ++reads) {
       const ssize_t count = ::read(output.read.get(), chunk, sizeof chunk);
       if (count < 0) return errno == EINTR || errno == EAGAIN;
       if (count == 0) return false;
@@ -224,6 +225,7 @@ Result<Completed> run(const Command& command) {
       if (completed.output.size() > output_limit * 2) completed.output.erase(0, completed.output.size() - output_limit);
       lines.add(text);
     }
+    return true;
   };
 
   const auto end = [&](int signal) { ::kill(command.inherit_output ? child : -child, signal); };

@@ -114,27 +114,63 @@ Result<Fd> open_planned(const PlannedDisk& planned, bool exclusive) {
   return fd;
 }
 
-Result<> partition_disk(const PlannedDisk& planned, Report& report, const std::string& host) {
+namespace {
+
+// A disk of the plan, open and checked.
+struct Target {
+  const PlannedDisk* planned;
+  Fd fd;
+  Mark mark;  // that it gets
+  std::vector<Region> old_partitions;
+};
+
+Result<Target> open_target(const PlannedDisk& planned, const std::string& host) {
   const auto& path = planned.disk.path;
-  const Fd fd = TRY(open_planned(planned, true));
+  Fd fd = TRY(open_planned(planned, true));
   const Disk now = TRY(describe_open_disk(fd.get(), path, planned.disk.sector_size));
   if (const auto what = what_changed(planned.disk, now); !what.empty()) return changed(planned, what);
   if (!now.in_use.empty()) return changed(planned, "it is in use: " + now.in_use);
-
-  report.log("{}: new {} table, {} partitions", path, to_string(planned.table), planned.partitions.size());
-  auto table = TRY(PartitionTable::open(planned.disk, fd.get()));
-  const auto old_partitions = table.partitions();
   Mark mark{.version = SIGNET_VERSION, .host = host, .table = planned.table_uuid, .time = std::time(nullptr)};
   if (now.content == DiskContent::signet) mark.before = now.table_id;
-  TRY_WITHIN(close_and_mark(fd.get(), mark), path);
-  TRY_WITHIN(wipe_table(fd.get(), planned.disk.size), "wipe " + path);
-  TRY_WITHIN(wipe_partitions(fd.get(), old_partitions, planned), "wipe " + path);
-  table = TRY(PartitionTable::open(planned.disk, fd.get()));
+  auto old_partitions = TRY(PartitionTable::open(planned.disk, fd.get())).partitions();
+  return Target{&planned, std::move(fd), std::move(mark), std::move(old_partitions)};
+}
+
+Result<> close_target(const Target& target) {
+  const auto& disk = target.planned->disk;
+  TRY_WITHIN(close_and_mark(target.fd.get(), target.mark), disk.path);
+  TRY_WITHIN(wipe_table(target.fd.get(), disk.size), "wipe " + disk.path);
+  return {};
+}
+
+Result<> write_table(const Target& target, Report& report) {
+  const auto& planned = *target.planned;
+  const auto& path = planned.disk.path;
+  report.log("{}: new {} table, {} partitions", path, to_string(planned.table), planned.partitions.size());
+  TRY_WITHIN(wipe_partitions(target.fd.get(), target.old_partitions, planned), "wipe " + path);
+  auto table = TRY(PartitionTable::open(planned.disk, target.fd.get()));
   TRY(table.write(planned));
-  TRY_WITHIN(sync_disk(fd.get()), path);
+  TRY_WITHIN(sync_disk(target.fd.get()), path);
   if (planned.disk.is_file) return {};
   TRY(table.reread());
   return wait_for_nodes(planned);
+}
+
+}  // namespace
+
+Result<> partition_disk(const PlannedDisk& planned, Report& report, const std::string& host) {
+  const auto target = TRY(open_target(planned, host));
+  TRY(close_target(target));
+  return write_table(target, report);
+}
+
+Result<> partition_disks(const Plan& plan, Report& report) {
+  std::vector<Target> targets;
+  for (const auto& planned : plan.disks) targets.push_back(TRY(open_target(planned, plan.host())));
+  std::ranges::stable_partition(targets, [&](const Target& target) { return target.planned->disk.path == plan.boot_disk; });
+  for (const auto& target : targets) TRY(close_target(target));
+  for (const auto& target : targets) TRY(write_table(target, report));
+  return {};
 }
 
 }  // namespace signet

@@ -27,4 +27,8 @@ Result<Fd> open_planned(const PlannedDisk& planned, bool exclusive = false);
 ///   5. the new table
 Result<> partition_disk(const PlannedDisk& planned, Report& report, const std::string& host);
 
+/// The same for every disk of a plan. All are checked before the first write, and steps 1 to 3 are done on all of them, first on the boot disk,
+/// before anything is wiped: no system of before is started whose other disks are gone.
+Result<> partition_disks(const Plan& plan, Report& report);
+
 }  // namespace signet

@@ -110,7 +110,9 @@ void DecoderProcess::feed(ByteSource& source) {
   bool wanted = true;
   std::uint64_t unwanted = 0;
   while (!abandoned_) {
+    waits_for_source_ = true;
     const auto got = source.read(buffer);
+    waits_for_source_ = false;
     if (!got) source_error_ = got.error();
     if (!got || *got == 0) break;
     // A decoder that fails on garbage may have been fed a wrong file: the checksum knows, and the source must be read to its end to tell.
@@ -128,9 +130,9 @@ Result<std::size_t> DecoderProcess::read(std::span<std::byte> buffer) {
     TRY(check_stop());
     pollfd watched{output_.get(), POLLIN, 0};
     if (::poll(&watched, 1, 1000) == 0) {
-      // As long as it is fed, the source bounds the wait.
-      silent = fed_ ? silent + std::chrono::seconds(1) : std::chrono::seconds(0);
-      if (silent > patience) return fail(ErrorKind::invalid, "the decoder has had the whole image for {} s and says nothing", patience.count());
+      // While the source is waited for, it bounds the wait.
+      silent = waits_for_source_ ? std::chrono::seconds(0) : silent + std::chrono::seconds(1);
+      if (silent > patience) return fail(ErrorKind::invalid, "the decoder has said nothing for {} s", patience.count());
       continue;
     }
     const ssize_t got = ::read(output_.get(), buffer.data(), buffer.size());
@@ -140,7 +142,9 @@ Result<std::size_t> DecoderProcess::read(std::span<std::byte> buffer) {
 }
 
 std::optional<Error> DecoderProcess::source_error() {
-  output_.reset();  // a decoder that still works ends with its next record
+  output_.reset();
+  // Whatever it does, it is not needed any more; the feeder may wait for it to read.
+  if (!status_) ::kill(pid_, SIGKILL);
   if (feeder_.joinable()) feeder_.join();
   return source_error_;
 }

@@ -21,7 +21,8 @@ class DecoderProcess {
   /// Kills it and reads no more.
   ~DecoderProcess();
 
-  /// The next bytes of its records; 0 once it has closed them. Once it has the whole image it may be silent for 300 s, then that is an error.
+  /// The next bytes of its records; 0 once it has closed them. It may be silent for 300 s while it has something to work on, then that is an
+  /// error.
   Result<std::size_t> read(std::span<std::byte> buffer);
 
   /// For a writer that gives up: stops the decoder, but reads the source to its end, which may know a better reason (the checksum, the network). Also
@@ -40,7 +41,7 @@ class DecoderProcess {
   std::optional<int> status_;
   std::uint64_t memory_;  // what it may use, in bytes
   Fd input_, output_;     // of the decoder
-  std::atomic<bool> abandoned_ = false, fed_ = false;
+  std::atomic<bool> abandoned_ = false, fed_ = false, waits_for_source_ = false;
   std::optional<Error> source_error_;  // of the thread, until it has ended
   std::thread feeder_;                 // last, so it begins when all else is there
 };

@@ -140,6 +140,8 @@ Result<DiskState> read_content(int fd, std::uint64_t size, std::uint32_t sector_
   Findings findings;
   findings.closed = is_closed(first);
   if (size >= mark_offset + mark_size) findings.mark = decode_mark(first.subspan(mark_offset, mark_size));
+  // Closed, a BIOS has never started it. What UEFI sees would have to be mounted; whole as it is, it is not given up.
+  if (findings.mark && findings.mark->opening != Opening::no) findings.mark->complete = findings.mark->opening == Opening::efi || !findings.closed;
   TRY(find_table(fd, size, sector_size, findings));
   findings.superblocks = TRY(superblocks(fd, 0, size, sector_size));
   if (!findings.mark && findings.table.empty() && findings.superblocks.empty())

@@ -19,6 +19,7 @@ constexpr std::size_t at_layout = 8, at_state = 12, at_time = 16, at_version = 2
                       at_flags = 440, at_before = 444, at_checksum = 508;
 constexpr std::size_t version_size = 32, host_size = 256, table_size = 64, digest_size = 32;
 constexpr std::uint32_t keeps_data_bit = 1;
+constexpr std::uint32_t state_begun = 0, state_complete = 1, state_bios = 2, state_efi = 3;
 
 // RFC 3720 §12.1: the Castagnoli polynomial, reflected. One block at a time needs no table.
 std::uint32_t crc32c(std::span<const std::byte> bytes) {
@@ -75,7 +76,11 @@ std::array<std::byte, mark_size> encode_mark(const Mark& mark) {
   std::array<std::byte, mark_size> block{};
   std::memcpy(block.data(), magic.data(), magic.size());
   put(block, at_layout, layout_version);
-  put(block, at_state, std::uint32_t{mark.complete});
+  put(block, at_state,
+      mark.complete                   ? state_complete
+      : mark.opening == Opening::bios ? state_bios
+      : mark.opening == Opening::efi  ? state_efi
+                                      : state_begun);
   put(block, at_time, mark.time);
   put_text(block, at_version, version_size, mark.version);
   put_text(block, at_host, host_size, mark.host);
@@ -93,15 +98,19 @@ std::optional<Mark> decode_mark(std::span<const std::byte> block) {
   if (get<std::uint32_t>(block, at_checksum) != crc32c(block.first(at_checksum)) || get<std::uint32_t>(block, at_layout) != layout_version)
     return std::nullopt;
   const auto host = HostName::parse(get_text(block, at_host, host_size));
+  const auto state = get<std::uint32_t>(block, at_state);
   return Mark{
       .version = get_text(block, at_version, version_size),
       .host = host ? host->text() : std::string(),
       .table = get_text(block, at_table, table_size),
       .time = get<std::int64_t>(block, at_time),
-      .complete = get<std::uint32_t>(block, at_state) == 1,
+      .complete = state == state_complete,
       .profile_sha256 = get_digest(block, at_profile),
       .image_sha256 = get_digest(block, at_image),
       .keeps_data = (get<std::uint32_t>(block, at_flags) & keeps_data_bit) != 0,
+      .opening = state == state_bios  ? Opening::bios
+                 : state == state_efi ? Opening::efi
+                                      : Opening::no,
       .before = get_text(block, at_before, table_size),
   };
 }

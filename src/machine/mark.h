@@ -7,10 +7,9 @@
 //   offset  size
 //        0     8  "SIGNETMK"
 //        8     4  version of this layout, 1
-//       12     4  state: 0 install begun, 1 install complete
-//       16     8  time, seconds since 1970
-//       24    32  version of Signet, UTF-8, padded with zeros
-//       56   256  host that the disk was installed as, padded with zeros
+//       12     4  state: 0 install begun, 1 install complete; 2 and 3 the system is whole, and what a BIOS (2) or UEFI (3) starts it by is being
+//       written 16     8  time, seconds since 1970 24    32  version of Signet, UTF-8, padded with zeros 56   256  host that the disk was installed
+//       as, padded with zeros
 //      312    64  id of the partition table: the GPT's disk GUID, or the MBR's disk id as 8 hex digits; lower case, padded with zeros
 //      376    32  SHA-256 of the profile, zeros if unknown
 //      408    32  SHA-256 of the image as stored, zeros if unknown
@@ -30,6 +29,9 @@
 
 namespace signet {
 
+/// The last step of an install has begun. A cut leaves a system that starts, or one that does not yet; its data are whole in either case.
+enum class Opening { no, bios, efi };
+
 struct Mark {
   std::string version;              // of Signet
   std::string host;                 // that the disk was installed as; empty if it had no name, or what is there is not one
@@ -39,6 +41,7 @@ struct Mark {
   std::string profile_sha256 = {};  // of the profile, 64 hex digits or empty
   std::string image_sha256 = {};    // of the image as stored, the same
   bool keeps_data = false;          // the install left data on the disk that were there before: only wipe = "any" may erase it
+  Opening opening = Opening::no;    // read_content() decides whether it counts as complete
   std::string before = {};          // id of the table that the install found, if that was Signet's; it counts as ours until the new one is there
 };
 

@@ -5,11 +5,14 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <format>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "base/fd.h"
+#include "base/regular_file.h"
 #include "base/text.h"
 #include "machine/sysfs.h"
 
@@ -98,18 +101,17 @@ std::vector<Medium> find_media() {
 
 Result<std::optional<std::string>> read_from(const Medium& medium, std::string_view file, std::size_t limit) {
   ::mkdir(scratch, 0700);
-  bool mounted = false;
-  for (const char* type : {"vfat", "iso9660", "ext4", "squashfs"})
-    if (::mount(medium.device.c_str(), scratch, type, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0) {
-      mounted = true;
-      break;
-    }
+  // "noload": a journal is not replayed, which would write to a disk that is in no plan.
+  constexpr std::pair<const char*, const char*> types[] = {{"vfat", nullptr}, {"iso9660", nullptr}, {"ext4", "noload"}, {"squashfs", nullptr}};
+  const bool mounted = std::ranges::any_of(types, [&](const auto& type) {
+    return ::mount(medium.device.c_str(), scratch, type.first, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW, type.second) == 0;
+  });
   if (!mounted) return fail_errno("mount {}", medium.device);
-  const auto text = read_file(std::format("{}/{}", scratch, file), limit);
+  const auto text = open_beneath(scratch, std::string(file)).and_then([&](const Fd& fd) { return read_regular(fd, std::string(file), limit); });
   ::umount2(scratch, MNT_DETACH);
   if (text) return std::optional(*text);
   if (text.error().kind() == ErrorKind::not_found) return std::optional<std::string>();
-  return std::unexpected(text.error());
+  return std::unexpected(Error(text.error()).within(medium.device));
 }
 
 Result<std::optional<std::string>> read_from_medium(std::string_view file, std::size_t limit) {

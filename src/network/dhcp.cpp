@@ -30,6 +30,7 @@ struct Attempt {
   std::optional<Child> client, client6;
   Clock::time_point carrier_since;
   std::optional<Clock::time_point> ipv6_since;
+  bool broken = false;  // it cannot be brought up
 };
 
 std::string lease_file(const NetworkOptions& options, const std::string& interface, bool ipv6) {
@@ -67,9 +68,10 @@ class Race {
     for (;;) {
       TRY(check_stop());
       for (auto& link : TRY(links())) {
-        TRY(set_link_up(link.name));
+        if (!is_up(link)) continue;
         if (auto lease = TRY(step(link))) {
           merge_rule(*lease);
+          if (auto set = set_mtu(*lease); !set) report_.log("{}; going on without", set.error().message());
           TRY_WITHIN(configure_link(*lease), "configure " + link.name);
           auto& winner = attempts_[link.name];
           if (winner.client && !lease->ipv6) winner.client->release();
@@ -102,6 +104,16 @@ class Race {
     }
     if (!options_.only_interface.empty()) std::erase_if(seen_, [&](const Link& link) { return link.name != options_.only_interface; });
     return seen_;
+  }
+
+  // A card that does not come up, as for want of firmware, is no reason to give up the others.
+  bool is_up(const Link& link) {
+    auto& attempt = attempts_[link.name];
+    if (attempt.broken) return false;
+    auto up = set_link_up(link.name);
+    if (!up) report_.log("{}; this card is left out", up.error().message());
+    attempt.broken = !up;
+    return up.has_value();
   }
 
   bool may_ask(const Link& link) const {
@@ -179,7 +191,9 @@ class Race {
     for (const auto& link : seen_) {
       if (!text.empty()) text += "; ";
       const auto attempt = attempts_.find(link.name);
-      if (attempt == attempts_.end() || !link.carrier)
+      if (attempt != attempts_.end() && attempt->second.broken)
+        text += std::format("{} ({}): does not come up", link.name, link.mac);
+      else if (attempt == attempts_.end() || !link.carrier)
         text += std::format("{} ({}): no carrier", link.name, link.mac);
       else if (attempt->second.carrier_since == Clock::time_point())
         text += std::format("{} ({}): leaves the first word to {}", link.name, link.mac, options_.boot_mac);

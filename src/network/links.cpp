@@ -97,12 +97,17 @@ Link describe_link(const std::string& name) {
           .carrier = sysfs::number(net + name + "/carrier") == 1};
 }
 
+Result<> set_mtu(const Lease& lease) {
+  const auto mtu = lease.variables.find("mtu");
+  if (mtu == lease.variables.end()) return {};
+  const auto bytes = parse_unsigned(mtu->second);
+  if (!bytes || *bytes < 576 || *bytes > 65535) return {};
+  return ip({"link", "set", lease.interface, "mtu", mtu->second});
+}
+
 Result<> configure_link(const Lease& lease) {
   const auto& interface = lease.interface;
   const bool by_kernel = lease.origin == "router advertisement";  // the kernel has set address and route already
-  if (const auto mtu = lease.variables.find("mtu"); mtu != lease.variables.end())
-    if (const auto bytes = parse_unsigned(mtu->second); bytes && *bytes >= 576 && *bytes <= 65535)
-      if (auto set = ip({"link", "set", interface, "mtu", mtu->second}); !set) return std::unexpected(std::move(set).error());
   if (!by_kernel) {
     if (!lease.ipv6) TRY(ip({"-4", "addr", "flush", "dev", interface}));
     const auto address = std::format("{}/{}", lease.address, lease.prefix);

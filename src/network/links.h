@@ -17,7 +17,9 @@ Result<std::vector<std::string>> make_virtual_links(const NetworkOptions& option
 /// The link with this name, also one that has no device behind it.
 Link describe_link(const std::string& name);
 
-/// Address, routes, MTU and resolv.conf as the lease says.
+/// The MTU that the lease says, if it says one; a card may refuse it.
+Result<> set_mtu(const Lease& lease);
+/// Address, routes and resolv.conf as the lease says.
 Result<> configure_link(const Lease& lease);
 
 /// A global IPv6 address of the interface that is ready for use (not tentative), as router advertisements gave it.

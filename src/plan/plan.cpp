@@ -126,6 +126,11 @@ class Planner {
           std::format("disk `{}`: UEFI starts a system from a mounted partition of type \"esp\", as in {{ name = \"esp\", size = \"64MiB\", type = "
                       "\"esp\", format = \"vfat\", mount = \"/boot/efi\" }}; add one, or set configure.boot_loader = \"none\"",
                       disk->id));
+    // Its loader would lie where firmware looks from the moment in which the image is unpacked.
+    if (const auto* esp = plan_.esp(); efi && esp && (esp->mount == "/boot" || esp->mount == "/"))
+      refuse(
+          std::format("disk `{}`: an EFI system partition mounted on {} would start an install that is not finished; mount it on /boot/efi or /efi",
+                      disk->id, esp->mount));
     if (!efi && !embeds)
       refuse(
           std::format("disk `{}`: GRUB needs a partition of type \"bios\" (1 MiB) on a GPT disk to start by BIOS; add one, or set "

@@ -67,6 +67,7 @@ openssl dgst -sha256 -sign "$work/two" -out "$tree/manifest.toml.sig" "$tree/man
 "$signet" tree verify "$tree" --trust "$work/trust.pem" >"$work/out" || fail "a signature of openssl: $(cat "$work/out")"
 ok "openssl reads our keys and checks our signatures, and we check its"
 
+status() { local wanted=$1 message=$2 status=0; shift 2; "$@" >"$work/out" 2>&1 || status=$?; [ "$status" = "$wanted" ] && grep -qF -- "$message" "$work/out" || fail "$*: status $status, $(cat "$work/out")"; }
 run() { "$agent" plan --server "$server" --target "$work/disk.img" --state "$work/state" --trust "$work/trust.pem" "$@" >"$work/out" 2>&1; }
 refused() { # NAME MESSAGE [OPTION…]
   local name=$1 message=$2
@@ -77,7 +78,8 @@ refused() { # NAME MESSAGE [OPTION…]
   [ "$before" = "$(sha256sum <"$work/disk.img")" ] || fail "$name: the disk has changed"
 }
 run --host node01 || fail "all is listed, signed by the second key: $(cat "$work/out")"
-sign
+status 1 'the last manifest cannot be trusted' "$signet" tree sign "$tree" --key "$work/one"
+sign --trust "$work/two.pub"
 run --host node01 || fail "signed by the first key: $(cat "$work/out")"
 ok "a profile, what it extends, its hook and its image are used as the manifest lists them, by either key"
 
@@ -96,7 +98,15 @@ openssl dgst -sha256 -sign "$work/stranger" -out "$tree/manifest.toml.sig" "$tre
 refused "a stranger's key" 'manifest.toml: its signature is not by a key' --host node01
 ok "what is not a signature by a trusted key is refused"
 
+# Nor does it get one by being there when the tree is signed the next time.
+status 1 'the last manifest cannot be trusted' "$signet" tree sign "$tree" --key "$work/one"
+rm "$tree/manifest.toml"*
 sign
+sed -i 's/^serial = .*/serial = 18446744073709551614/' "$tree/manifest.toml"
+status 1 'the last manifest cannot be trusted' "$signet" tree sign "$tree" --key "$work/one"
+rm "$tree/manifest.toml"*
+sign
+ok "a last manifest that somebody has changed is not signed over"
 cp -r "$tree" "$work/old"
 sleep 1
 echo 'true # changed' >"$tree/scripts/hook.sh"
@@ -155,7 +165,6 @@ grep -q 'images/tree.tar is not the file that was signed' "$work/out" || fail "$
 ok "an image is what the manifest says it is"
 
 # A list of keys or a digest that is empty must not mean that anything goes.
-status() { local wanted=$1 message=$2 status=0; shift 2; "$@" >"$work/out" 2>&1 || status=$?; [ "$status" = "$wanted" ] && grep -qF -- "$message" "$work/out" || fail "$*: status $status, $(cat "$work/out")"; }
 plan=("$agent" plan --server "$server" --target "$work/disk.img" --state "$work/state")
 status 2 '--trust is empty' "${plan[@]}" --trust ''
 status 1 'none.pem: No such file' "${plan[@]}" --trust "$work/none.pem"

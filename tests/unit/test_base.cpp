@@ -1,8 +1,15 @@
 #include <doctest/doctest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
+#include <chrono>
+#include <filesystem>
+#include <thread>
 
 #include "base/process.h"
+#include "base/regular_file.h"
 #include "base/size.h"
 #include "base/text.h"
 #include "base/uri.h"
@@ -113,6 +120,41 @@ TEST_CASE("a child's output, status and time are its caller's") {
   const auto failed = run_checked({.arguments = {"sh", "-c", "echo no space; exit 1"}});
   REQUIRE_FALSE(failed);
   CHECK(failed.error().message().contains("exit status 1: no space"));
+}
+
+TEST_CASE("a child that never stops printing meets its time limit") {
+  const auto started = std::chrono::steady_clock::now();
+  std::size_t lines = 0;
+  const auto slow = [&](std::string_view) {
+    if (++lines % 100 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  };
+  const auto done = run({.arguments = {"sh", "-c", "while :; do echo line; done"}, .time_limit = std::chrono::seconds(1), .on_line = slow});
+  REQUIRE_FALSE(done);
+  CHECK(done.error().message().contains("timed out after 1 s"));
+  CHECK(std::chrono::steady_clock::now() - started < std::chrono::seconds(60));
+  // Nor does what a child leaves behind.
+  const auto left = run({.arguments = {"sh", "-c", "yes & exit 0"}, .end_group = true, .on_line = slow});
+  REQUIRE(left);
+  CHECK(left->status == 0);
+}
+
+TEST_CASE("only a regular file below a directory is read") {
+  char pattern[] = "/tmp/signet-test-XXXXXX";
+  const std::string place = ::mkdtemp(pattern);
+  REQUIRE(write_file(place + "/file", "text"));
+  REQUIRE(::symlink("/etc/passwd", (place + "/link").c_str()) == 0);
+  REQUIRE(::symlink(".", (place + "/around").c_str()) == 0);
+  REQUIRE(::mkfifo((place + "/fifo").c_str(), 0600) == 0);
+  const auto read = [&](const std::string& path, std::size_t limit = 100) {
+    return open_beneath(place, path).and_then([&](const Fd& fd) { return read_regular(fd, path, limit); });
+  };
+  CHECK(read("file").value() == "text");
+  for (const char* refused : {"link", "around/file", "fifo"}) CHECK(read(refused).error().kind() == ErrorKind::refused);
+  CHECK_FALSE(read("../etc/passwd"));
+  CHECK_FALSE(read("/etc/passwd"));
+  CHECK(read("none").error().kind() == ErrorKind::not_found);
+  CHECK(read("file", 3).error().message() == "file has 4 B; at most 3 B are read");
+  std::filesystem::remove_all(place);
 }
 
 TEST_CASE("a child's own child does not hold us up") {

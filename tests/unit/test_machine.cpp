@@ -4,10 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/fd.h"
 #include "base/size.h"
+#include "machine/boot_code.h"
 #include "machine/content.h"
 #include "machine/machine.h"
 #include "machine/mark.h"
@@ -105,6 +107,32 @@ TEST_CASE("a mark of before, with zeros where digests are now, says nothing of t
   CHECK(back->image_sha256.empty());
   CHECK_FALSE(back->keeps_data);
   CHECK(back->before.empty());
+}
+
+TEST_CASE("an install that was cut at its last step is complete if its disk may start") {
+  Scratch scratch;
+  const auto path = scratch.image("disk.img", 64 * MiB);
+  for (const auto opening : {Opening::no, Opening::bios, Opening::efi})
+    CHECK(decode_mark(encode_mark({.version = "0.1.0", .host = "node01", .table = "f000", .opening = opening}))->opening == opening);
+  const auto complete_with = [&](Opening opening, bool closed) {
+    const Fd fd(open_file(path, O_RDWR).value());
+    std::array<std::byte, 512> sector{};
+    std::ranges::copy(closed_boot_code(), sector.begin());
+    if (!closed) sector[0] = std::byte{0xeb};
+    // An MBR's disk id 0000f000, and one partition of 2048 sectors from sector 2048.
+    sector[441] = std::byte{0xf0}, sector[450] = std::byte{0x83}, sector[455] = std::byte{8}, sector[459] = std::byte{8};
+    sector[510] = std::byte{0x55}, sector[511] = std::byte{0xaa};
+    REQUIRE(write_all_at(fd.get(), sector, 0));
+    REQUIRE(write_mark(fd.get(), {.version = "0.1.0", .host = "node01", .table = "0000f000", .opening = opening}));
+    const auto content = read_content(fd.get(), 64 * MiB, 512);
+    REQUIRE(content);
+    REQUIRE(content->content.mark);
+    return content->content.mark->complete;
+  };
+  CHECK_FALSE(complete_with(Opening::no, false));
+  CHECK_FALSE(complete_with(Opening::bios, true));
+  CHECK(complete_with(Opening::bios, false));
+  CHECK(complete_with(Opening::efi, true));
 }
 
 TEST_CASE("a disk is blank only if nothing is on it") {

@@ -63,6 +63,9 @@ TEST_CASE("a host name is read, lowered, or refused with the reason") {
   CHECK(HostName::parse(longest)->text().size() == 253);
   const Case cases[] = {
       {"", "`` is not a host name: it is empty"},
+      {"01-52-54-00-77-00-01", "`01-52-54-00-77-00-01` is not a host name: it has the form of a network card's or a machine's id"},
+      {"8f0b2a4e-55c1-4b7c-9d5e-0a1b2c3d4e5f.example.org",
+       "`8f0b2a4e-55c1-4b7c-9d5e-0a1b2c3d4e5f.example.org` is not a host name: it has the form of a network card's or a machine's id"},
       {".", "`.` is not a host name: it is empty"},
       {"a..b", "`a..b` is not a host name: it has an empty part between dots"},
       {"-a", "`-a` is not a host name: it has a part that begins or ends with a hyphen"},

@@ -387,6 +387,17 @@ TEST_CASE("without a way to start, nothing is installed") {
   CHECK(efi.plan()->text().contains("GRUB for UEFI"));
 }
 
+TEST_CASE("an EFI system partition that the image is unpacked onto is refused") {
+  for (const char* place : {"/boot", "/"}) {
+    Case each;
+    each.machine.efi = true;
+    auto& partitions = each.rule().partitions;
+    if (place == std::string("/")) partitions.pop_back();
+    partitions.insert(partitions.begin() + 1, partition("esp", bytes(512 * MiB), FormatType::vfat, place, PartitionType::esp));
+    CHECK(each.refusal().contains("would start an install that is not finished"));
+  }
+}
+
 TEST_CASE("a BIOS does not start from a disk with sectors of 4096 bytes, and UEFI does") {
   Case each;
   each.machine.disks.front().sector_size = 4096;
