@@ -36,7 +36,7 @@ def canaries(work):
         with site.start(console) as guest:
             guest.expect(rb"stopped before finish", 120, "the breakpoint")
             guest.expect(SHELL, 60, "the breakpoint's shell")
-            check_run(guest, "find /run/signet -type f -perm /077", "what the agent keeps is for root alone", equal="")
+            check_run(guest, "stat -c %a /run/signet", "what the agent keeps is for root alone", equal="700")
             guest.send("exit")
             await_install(guest, then="reboot", timeout=200)
             guest.expect(rb"login: ", 120, "the installed system")
