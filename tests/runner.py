@@ -355,6 +355,10 @@ def main():
     if not tests:
         sys.exit("tests/run: no test fits these options; --list shows what would run")
     step("unit tests", "cmake", "--build", "--preset", "host")
+    # ctest does not know the command of a program that is not built yet.
+    tests = chosen(known_tests(), arguments)
+    if unknown := [test.name for test in tests if not test.command]:
+        sys.exit(f"tests/run: ctest does not say how these are run: {' '.join(unknown)}")
     if any(test.has("boot") or test.has("faults") or test.has("integration") for test in tests):
         step("small image", "qemu/small-image")
     if any(test.has("debian") for test in tests):
