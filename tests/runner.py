@@ -18,8 +18,10 @@ import time
 TOP = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("SIGNET_CACHE") or pathlib.Path.home() / ".cache/signet")
 BUILD = TOP / "build/host"
-# Each test's mounts are its own: a daemon that another test starts would keep a copy of them, and with it the loop devices below.
-ALONE = ["unshare", "--mount", "--propagation", "private", "--"] if os.getuid() == 0 else []
+# Each test's mounts are its own: a daemon that another test starts would keep a copy of them, and with it the loop devices below. So is /run/signet, where an
+# agent notes what it has mounted.
+PRIVATE = 'mkdir -p /run/signet && mount -t tmpfs tmpfs /run/signet && exec "$@"'
+ALONE = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", PRIVATE, "sh"] if os.getuid() == 0 else []
 UNKNOWN_COST = 60  # seconds, of a test that has never run here and does not say
 
 HELP = """Builds what the tests need and runs them. Without options: every test but the breadth of ways in, servers, cards, and the long rows.
