@@ -1,5 +1,6 @@
 // The target tree: mount(2), image files by way of loop devices, and taking it all down again.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -61,7 +62,16 @@ struct Mounted {
 
 // Where what we have mounted is noted, a line each: "MAJOR:MINOR PLACE", the place with mountinfo's escapes. A later verb takes down only that.
 constexpr const char* list_directory = "/run/signet";
-constexpr const char* list_path = "/run/signet/mounts";
+
+// What we have mounted, a list for each mount namespace: what another one has mounted is not in our mountinfo. "/run/signet/mounts-4026531841".
+std::string list_path() {
+  char name[64] = "";
+  [[maybe_unused]] const auto length = ::readlink("/proc/self/ns/mnt", name, sizeof name - 1);
+  std::string digits;
+  for (const char c : std::string_view(name))
+    if (c >= '0' && c <= '9') digits += c;
+  return std::format("{}/mounts-{}", list_directory, digits);
+}
 
 std::string unescape(std::string_view field) {
   std::string place;
@@ -79,7 +89,7 @@ std::string unescape(std::string_view field) {
 // What is mounted at or below root, parents first. Ours is what the list has, and what was mounted upon that later.
 std::vector<Mounted> mounts_below(const std::string& root) {
   std::vector<Mounted> found;
-  const auto text = read_file("/proc/self/mountinfo").value_or(""), list = read_file(list_path).value_or("");
+  const auto text = read_file("/proc/self/mountinfo").value_or(""), list = read_file(list_path()).value_or("");
   const auto lines = split(list, '\n');
   for (const auto line : split(text, '\n')) {
     const auto fields = split(line, ' ');
@@ -97,7 +107,10 @@ std::vector<Mounted> mounts_below(const std::string& root) {
 // Notes what has just been mounted at a place; what is mounted no longer leaves the list.
 Result<> note_mount(const std::string& place) {
   if (::mkdir(list_directory, 0755) != 0 && errno != EEXIST) return fail_errno("make directory {}", list_directory);
-  const auto text = TRY(read_file("/proc/self/mountinfo")), list = read_file(list_path).value_or("");
+  // One agent at a time: each rewrites the whole list.
+  const Fd lock = TRY(open_file(std::string(list_directory) + "/mounts.lock", O_RDWR | O_CREAT));
+  if (::flock(lock.get(), LOCK_EX) != 0) return fail_errno("lock {}/mounts.lock", list_directory);
+  const auto text = TRY(read_file("/proc/self/mountinfo")), list = read_file(list_path()).value_or("");
   const auto old = split(list, '\n');
   std::string wanted;
   for (const auto line : split(text, '\n')) {
@@ -106,7 +119,7 @@ Result<> note_mount(const std::string& place) {
     const auto noted = std::format("{} {}", fields[2], fields[4]);
     if (unescape(fields[4]) == place || std::ranges::find(old, noted) != old.end()) wanted += noted + "\n";
   }
-  return write_file(list_path, wanted);
+  return write_file(list_path(), wanted);
 }
 
 // The real path of a directory, as mountinfo spells it.
