@@ -78,7 +78,8 @@ class Writeback {
   std::vector<std::pair<std::string, Fd>> places_;
 };
 
-/// Unmounts what TargetTree::mount() has mounted at or below `root` (noted in /run/signet, for each mount namespace) and what is mounted upon it, children first.
+/// Unmounts what TargetTree::mount() has mounted at or below `root` (noted in /run/signet, for each mount namespace) and what is mounted upon it,
+/// children first.
 Result<> unmount_below(const std::string& root);
 
 }  // namespace signet
