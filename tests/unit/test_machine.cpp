@@ -257,6 +257,9 @@ TEST_CASE("local.cfg is read, and every mistake in it is told") {
   CHECK(wrong.error().message().contains("c:1:1: unknown key `servr`; did you mean `server`?"));
   CHECK(wrong.error().message().contains("c:2:1: `host` must be"));
   CHECK_FALSE(parse_local_config("server = ", "c"));
+  // Letters that toml++ meets where it expects the end of a value.
+  for (const char* letters : {"s= 2Pc*\"\xc5\x8fy\1||\n", "s = 2\xc3\xa4", "\xd0\xb6 = 1", "s = [1 \xc3\xbc]"})
+    CHECK_FALSE(parse_local_config(letters, "c"));
   CHECK_FALSE(parse_local_config(std::string("a\0b", 3), "c"));
   CHECK(parse_local_config("", "c")->values.empty());
 }
