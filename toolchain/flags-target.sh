@@ -1,5 +1,6 @@
 # How recipes are compiled for the node. Sourced by flags.sh.
 CC=$sysroot/bin/x86_64-linux-musl-cc
-small="-Os $sections $prefix_map -fno-asynchronous-unwind-tables -fno-unwind-tables"
-fast="-O2 $sections $prefix_map -fno-asynchronous-unwind-tables -fno-unwind-tables"
+safe="-fstack-protector-strong $sections $prefix_map -fno-asynchronous-unwind-tables -fno-unwind-tables"
+small="-Oz $safe"
+fast="-O2 $safe"
 host=x86_64-linux-musl
