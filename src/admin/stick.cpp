@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/size.h"
 #include "machine/medium.h"
+#include "machine/superblock.h"
 #include "machine/sysfs.h"
 
 namespace signet {

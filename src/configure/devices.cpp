@@ -1,18 +1,17 @@
 // The devices that programs of the image may see.
-#include <blkid/blkid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <climits>
 #include <cstdlib>
 #include <format>
-#include <memory>
 #include <set>
 
 #include "base/fd.h"
 #include "base/text.h"
 #include "configure/inside.h"
 #include "configure/target_root.h"
+#include "machine/superblock.h"
 
 namespace signet {
 namespace {
@@ -37,17 +36,6 @@ std::string disk_of(const std::string& name) {
 std::string node_word(const std::string& name) {
   const auto number = read_file(std::string(sys_block) + name + "/dev").value_or("");
   return number.empty() ? std::string() : std::format("block:{}:{}", name, trim(number));
-}
-
-// What udev would read, by libblkid's low-level probe.
-std::string uuid_of(const std::string& device) {
-  const std::unique_ptr<blkid_struct_probe, decltype(&blkid_free_probe)> probe(blkid_new_probe_from_filename(device.c_str()), blkid_free_probe);
-  if (!probe) return {};
-  blkid_probe_enable_superblocks(probe.get(), 1);
-  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_UUID);
-  const char* uuid = nullptr;
-  if (blkid_do_safeprobe(probe.get()) != 0 || blkid_probe_lookup_value(probe.get(), "UUID", &uuid, nullptr) != 0 || !uuid) return {};
-  return uuid;
 }
 
 }  // namespace

@@ -1,19 +1,18 @@
 #include "machine/medium.h"
 
-#include <blkid/blkid.h>
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <format>
-#include <memory>
 #include <set>
 #include <utility>
 
 #include "base/fd.h"
 #include "base/regular_file.h"
 #include "base/text.h"
+#include "machine/superblock.h"
 #include "machine/sysfs.h"
 
 namespace signet {
@@ -69,20 +68,7 @@ class Probed {
   std::set<std::string, std::less<>> others_;
 };
 
-// Nothing if the device cannot be opened, as when it is not there yet.
-std::optional<std::string> probe_label(const std::string& device) {
-  const std::unique_ptr<blkid_struct_probe, decltype(&blkid_free_probe)> probe(blkid_new_probe_from_filename(device.c_str()), blkid_free_probe);
-  if (!probe) return std::nullopt;
-  blkid_probe_enable_superblocks(probe.get(), 1);
-  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_LABEL);
-  const char* label = nullptr;
-  if (blkid_do_safeprobe(probe.get()) != 0 || blkid_probe_lookup_value(probe.get(), "LABEL", &label, nullptr) != 0 || !label) return "";
-  return label;
-}
-
 }  // namespace
-
-std::string label_of(const std::string& device) { return probe_label(device).value_or(""); }
 
 std::vector<Medium> find_media() {
   std::vector<Medium> found;

@@ -16,9 +16,6 @@ namespace signet {
 
 inline constexpr std::string_view config_label = "SIGNET-CFG", medium_label = "SIGNET";
 
-/// The label of the file system on a block device, as libblkid reads it; empty if there is none.
-std::string label_of(const std::string& device);
-
 struct Medium {
   std::string device;  // "/dev/sda3"
   std::string label;   // config_label or medium_label
