@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "image/acl.h"
 #include "image/confine.h"
+#include "image/ring.h"
 
 namespace signet {
 namespace {
@@ -328,9 +329,11 @@ int run_decoder(int argc, char** argv) {
   if (!memory) return 2;
   ::signal(SIGPIPE, SIG_IGN);
   std::set_new_handler([] { ::_exit(out_of_memory_status); });
+  auto ring = Ring::open(decoder_ring);
+  if (!ring) return 2;
   std::vector<std::byte> input(input_bytes);
-  RecordWriter records([](std::span<const std::byte> bytes) { return write_all(STDOUT_FILENO, bytes).has_value(); });
-  const auto filtered = confine(*memory);
+  RecordWriter records([&](std::span<const std::byte> bytes) { return ring->put(bytes, STDOUT_FILENO); });
+  const auto filtered = confine(*memory + ring->size());
   if (!filtered) {
     records.error(Error(ErrorKind::unsupported, "the decoder cannot give up its rights: " + filtered.error().message()));
     return 1;

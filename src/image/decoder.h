@@ -14,8 +14,10 @@
 
 namespace signet {
 
-/// The hidden verb by which the agent starts itself as a decoder: `signet-agent decode BYTES`, BYTES of memory at most.
+/// The hidden verb by which the agent starts itself as a decoder: `signet-agent decode BYTES`, BYTES of memory at most besides the ring.
 inline constexpr std::string_view decoder_verb = "decode";
+/// The descriptor that it finds its ring behind (image/ring.h).
+inline constexpr int decoder_ring = 3;
 
 /// Exit status of a decoder that had no memory left. libarchive's own (archive_util.c, __archive_errx) is 1.
 inline constexpr int out_of_memory_status = 3;
@@ -26,7 +28,7 @@ using Feed = std::function<std::span<const std::byte>()>;
 /// Reads `feed` to its end and sends records: members, then an end or an error. False if nobody took the records any more.
 bool decode(const Feed& feed, RecordWriter& records);
 
-/// The process: confines itself, decodes standard input to standard output. Returns the exit status.
+/// The process: confines itself, decodes standard input into its ring, whose bell is standard output. Returns the exit status.
 int run_decoder(int argc, char** argv);
 
 }  // namespace signet

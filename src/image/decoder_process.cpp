@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <chrono>
 #include <cstring>
 #include <format>
@@ -21,6 +22,8 @@
 namespace signet {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr std::uint64_t mebi = 1 << 20;
 // A zstd window of 128 MiB and what is around it; decoders take no larger one unasked.
 constexpr std::uint64_t most_memory = 192 * mebi, least_memory = 24 * mebi;
@@ -28,18 +31,19 @@ constexpr std::size_t feed_bytes = 256 * 1024;
 constexpr std::uint64_t most_unwanted = 64 * mebi;  // of a source that does not know its size, behind what the decoder took
 constexpr auto patience = std::chrono::seconds(300);
 constexpr int pipe_bytes = 1 << 20;  // what /proc/sys/fs/pipe-max-size allows everyone
+// Records that wait while the writer waits for a file system.
+constexpr std::uint64_t most_records = 8 * mebi, least_records = mebi / 2;
 
-// Three quarters of what this machine can give (MemAvailable, proc_meminfo(5)): a decoder that wants more gets an error in time, before the kernel
-// looks for a victim.
-std::uint64_t memory_for_decoder() {
+// What this machine can give, in bytes (MemAvailable, proc_meminfo(5)).
+std::uint64_t available_memory() {
   const auto text = read_file("/proc/meminfo").value_or("");
   for (const auto line : split(text, '\n')) {
     if (!line.starts_with("MemAvailable:")) continue;
     auto number = trim(line.substr(line.find(':') + 1));
     number = number.substr(0, number.find(' '));
-    if (const auto kibibytes = parse_unsigned(number)) return std::clamp(*kibibytes * 1024 / 4 * 3, least_memory, most_memory);
+    if (const auto kibibytes = parse_unsigned(number)) return *kibibytes * 1024;
   }
-  return most_memory;
+  return 2 * most_memory;
 }
 
 struct Pipe {
@@ -54,14 +58,15 @@ Result<Pipe> make_pipe() {
 
 // This program as a decoder, in a process group of its own: what a terminal sends is for us to judge. posix_spawn(3) copies nothing of a process that
 // has threads.
-Result<int> spawn(int input, int output, std::uint64_t memory) {
+Result<int> spawn(int input, int bell, int ring, std::uint64_t memory) {
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
   ::posix_spawn_file_actions_init(&files);
   ::posix_spawnattr_init(&attributes);
   ::posix_spawn_file_actions_adddup2(&files, input, STDIN_FILENO);
-  ::posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
+  ::posix_spawn_file_actions_adddup2(&files, bell, STDOUT_FILENO);
   ::posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  ::posix_spawn_file_actions_adddup2(&files, ring, decoder_ring);
   sigset_t none;
   sigemptyset(&none);
   ::posix_spawnattr_setsigmask(&attributes, &none);
@@ -84,19 +89,22 @@ bool write_quietly(int fd, std::span<const std::byte> bytes) { return write_all(
 }  // namespace
 
 Result<std::unique_ptr<DecoderProcess>> DecoderProcess::start(ByteSource& source) {
-  auto input = TRY(make_pipe()), output = TRY(make_pipe());
-  const auto memory = memory_for_decoder();
-  const int pid = TRY(spawn(input.read.get(), output.write.get(), memory));
-  return std::unique_ptr<DecoderProcess>(new DecoderProcess(pid, std::move(input.write), std::move(output.read), source, memory));
+  auto input = TRY(make_pipe()), bell = TRY(make_pipe());
+  // A decoder that wants more gets an error in time, before the kernel looks for a victim.
+  const auto available = available_memory(), memory = std::clamp(available / 4 * 3, least_memory, most_memory);
+  auto ring = TRY(Ring::make(std::bit_floor(std::clamp(available / 16, least_records, most_records))));
+  const int pid = TRY(spawn(input.read.get(), bell.write.get(), ring.fd(), memory));
+  return std::unique_ptr<DecoderProcess>(
+      new DecoderProcess(pid, std::move(input.write), std::move(bell.read), std::move(ring), source, memory));
 }
 
-DecoderProcess::DecoderProcess(int pid, Fd input, Fd output, ByteSource& source, std::uint64_t memory)
-    : pid_(pid), memory_(memory), input_(std::move(input)), output_(std::move(output)), feeder_([this, &source] { feed(source); }) {}
+DecoderProcess::DecoderProcess(int pid, Fd input, Fd bell, Ring ring, ByteSource& source, std::uint64_t memory)
+    : pid_(pid), memory_(memory), input_(std::move(input)), bell_(std::move(bell)), ring_(std::move(ring)), feeder_([this, &source] { feed(source); }) {}
 
 DecoderProcess::~DecoderProcess() {
   abandoned_ = true;
   if (!status_) ::kill(pid_, SIGKILL);
-  output_.reset();
+  bell_.reset();
   wait();
   if (feeder_.joinable()) feeder_.join();
 }
@@ -126,23 +134,25 @@ void DecoderProcess::feed(ByteSource& source) {
 }
 
 Result<std::size_t> DecoderProcess::read(std::span<std::byte> buffer) {
-  for (auto silent = std::chrono::seconds(0);;) {
+  for (auto heard = Clock::now();;) {
     TRY(check_stop());
-    pollfd watched{output_.get(), POLLIN, 0};
-    if (::poll(&watched, 1, 1000) == 0) {
-      // While the source is waited for, it bounds the wait.
-      silent = waits_for_source_ ? std::chrono::seconds(0) : silent + std::chrono::seconds(1);
-      if (silent > patience) return fail(ErrorKind::invalid, "the decoder has said nothing for {} s", patience.count());
-      continue;
-    }
-    const ssize_t got = ::read(output_.get(), buffer.data(), buffer.size());
-    if (got >= 0) return static_cast<std::size_t>(got);
-    if (errno != EINTR) return fail_errno("read from the decoder");
+    if (const auto got = TRY(ring_.take(buffer))) return got;
+    ring_.ask();
+    if (const auto got = TRY(ring_.take(buffer))) return got;
+    // While the source is waited for, it bounds the wait.
+    if (waits_for_source_) heard = Clock::now();
+    if (Clock::now() - heard > patience) return fail(ErrorKind::invalid, "the decoder has said nothing for {} s", patience.count());
+    pollfd watched{bell_.get(), POLLIN, 0};
+    if (::poll(&watched, 1, 1000) == 0) continue;
+    std::array<std::byte, 64> rings;
+    const ssize_t got = ::read(bell_.get(), rings.data(), rings.size());
+    if (got == 0) return ring_.take(buffer);
+    if (got < 0 && errno != EINTR) return fail_errno("listen to the decoder");
   }
 }
 
 std::optional<Error> DecoderProcess::source_error() {
-  output_.reset();
+  bell_.reset();
   // Whatever it does, it is not needed any more; the feeder may wait for it to read.
   if (!status_) ::kill(pid_, SIGKILL);
   if (feeder_.joinable()) feeder_.join();

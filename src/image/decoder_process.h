@@ -1,4 +1,4 @@
-// A decoder at work: this program once more, with an image's stored bytes on its standard input and records on its standard output.
+// A decoder at work: this program once more, with an image's stored bytes on its standard input and its records in a ring.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "fetch/fetch.h"
+#include "image/ring.h"
 
 namespace signet {
 
@@ -32,7 +33,7 @@ class DecoderProcess {
   Error death();
 
  private:
-  DecoderProcess(int pid, Fd input, Fd output, ByteSource& source, std::uint64_t memory);
+  DecoderProcess(int pid, Fd input, Fd bell, Ring ring, ByteSource& source, std::uint64_t memory);
   void feed(ByteSource& source);
   /// Waits for its end, which is near; the status of waitpid(2).
   int wait();
@@ -40,7 +41,9 @@ class DecoderProcess {
   int pid_;
   std::optional<int> status_;
   std::uint64_t memory_;  // what it may use, in bytes
-  Fd input_, output_;     // of the decoder
+  Fd input_;              // its standard input
+  Fd bell_;               // its standard output: a byte whenever records wait that were asked for; closed at its end
+  Ring ring_;             // its records
   std::atomic<bool> abandoned_ = false, fed_ = false, waits_for_source_ = false;
   std::optional<Error> source_error_;  // of the thread, until it has ended
   std::thread feeder_;                 // last, so it begins when all else is there

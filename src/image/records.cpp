@@ -153,16 +153,16 @@ bool RecordWriter::error(const Error& error) {
   return frame(error_frame, packer.bytes()) && flush();
 }
 
-RecordReader::RecordReader(Receive receive) : receive_(std::move(receive)), buffer_(receive_bytes) {}
+RecordReader::RecordReader(Receive receive) : receive_(std::move(receive)), buffer_(std::make_unique_for_overwrite<std::byte[]>(receive_bytes)) {}
 
 // Waits until so many bytes are in the buffer.
 Result<> RecordReader::fill(std::size_t wanted) {
-  if (begin_ > 0 && begin_ + wanted > buffer_.size()) {
-    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+  if (begin_ > 0 && begin_ + wanted > receive_bytes) {
+    std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
     end_ -= std::exchange(begin_, 0);
   }
   while (end_ - begin_ < wanted) {
-    const auto got = TRY(receive_(std::span(buffer_).subspan(end_)));
+    const auto got = TRY(receive_(std::span(buffer_.get() + end_, receive_bytes - end_)));
     if (got == 0) {
       broken_off_ = true;
       return fail(ErrorKind::io, "the decoder ended too early");
@@ -174,14 +174,14 @@ Result<> RecordReader::fill(std::size_t wanted) {
 
 Result<RecordReader::Frame> RecordReader::peek() {
   TRY(fill(head_bytes));
-  Unpacker head(std::span(buffer_).subspan(begin_, head_bytes));
+  Unpacker head(std::span(buffer_.get() + begin_, head_bytes));
   const auto type = head.take<std::uint8_t>();
   const auto zeros = head.take<std::uint8_t>() | head.take<std::uint16_t>();
   const auto length = head.take<std::uint32_t>();
   if (type < hello_frame || type > error_frame || zeros != 0) return broken("a frame of an unknown type");
   if (length > limit::frame) return broken("a frame that is too long");
   TRY(fill(head_bytes + length));
-  return Frame{type, std::span(buffer_).subspan(begin_ + head_bytes, length)};
+  return Frame{type, std::span(buffer_.get() + begin_ + head_bytes, length)};
 }
 
 void RecordReader::drop(const Frame& frame) {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -108,7 +109,7 @@ class RecordReader {
   Result<> read_attributes(Member& member, std::size_t count);
 
   Receive receive_;
-  std::vector<std::byte> buffer_;
+  std::unique_ptr<std::byte[]> buffer_;
   std::size_t begin_ = 0, end_ = 0;  // what of the buffer is waiting
   bool greeted_ = false, filtered_ = false, broken_off_ = false, ended_ = false;
   bool in_file_ = false;             // the last member is a file
