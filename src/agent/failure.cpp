@@ -13,6 +13,7 @@
 #include <map>
 #include <optional>
 
+#include "agent/events.h"
 #include "agent/finish.h"
 #include "agent/stages.h"
 #include "agent/state.h"
@@ -38,7 +39,7 @@ std::map<std::string, std::string> read_kept(const Context& context) {
   return kept;
 }
 
-// True if the kernel says that it has just killed one of our programs to get memory back (Documentation/admin-guide/mm/concepts.rst, "OOM killer").
+// True if the kernel log reports that the OOM killer has just ended one of our programs (Documentation/admin-guide/mm/concepts.rst).
 // What it said longer ago is about an earlier attempt.
 bool memory_ran_out() {
   constexpr std::int64_t just_now = 10'000'000;  // microseconds

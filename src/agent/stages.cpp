@@ -261,26 +261,6 @@ constexpr Stage all_stages[] = {
 
 std::span<const Stage> stages() { return all_stages; }
 
-void start_reporting(Context& context) {
-  if (context.reporting) return;
-  context.reporting = true;
-  if (const auto said = context.machine.setting("syslog"); said && !said->value.empty()) {
-    if (auto sink = syslog_sink(said->value, context.report))
-      context.report.add(std::move(*sink));
-    else
-      context.report.log("{}: {}", said->source, sink.error().message());
-  }
-  const auto said = context.machine.setting("report");
-  if (!said || said->value == "0") return;
-  auto uri = said->value.contains("://") ? parse_uri(said->value)
-             : context.identity.server   ? resolve_uri(*context.identity.server, "v1/events")
-                                         : Result<Uri>(fail(ErrorKind::invalid, "no server is known to report to"));
-  if (uri)
-    context.report.add(http_sink(*uri, context.fetch, context.report));
-  else
-    context.report.log("{}: {}", said->source, uri.error().message());
-}
-
 const Stage* find_stage(std::string_view name) {
   for (const auto& stage : all_stages)
     if (stage.name == name) return &stage;

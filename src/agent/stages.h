@@ -21,9 +21,6 @@ const Stage* find_stage(std::string_view name);
 /// Runs one stage with its events, and notes it in the timeline.
 Result<> run_stage(const Stage& stage, Context& context);
 
-/// Sends events where settings say, besides the console: signet.syslog=HOST[:PORT], signet.report (to the server) or signet.report=URL.
-void start_reporting(Context& context);
-
 /// What stages after `plan` need when an earlier process made it: profile, identity and plan from the state directory.
 Result<> resume(Context& context);
 
