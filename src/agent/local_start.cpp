@@ -1,11 +1,11 @@
 #include "agent/local_start.h"
 
-#include <blkid/blkid.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <format>
@@ -16,23 +16,15 @@
 #include "agent/install.h"
 #include "agent/installed.h"
 #include "base/fd.h"
+#include "base/sha256.h"
 #include "base/text.h"
 #include "configure/configure.h"
 #include "configure/installed_kernel.h"
+#include "machine/superblock.h"
 #include "machine/systems.h"
 
 namespace signet {
 namespace {
-
-std::string uuid_of(const std::string& device) {
-  const std::unique_ptr<blkid_struct_probe, decltype(&blkid_free_probe)> probe(blkid_new_probe_from_filename(device.c_str()), blkid_free_probe);
-  if (!probe) return {};
-  blkid_probe_enable_superblocks(probe.get(), 1);
-  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_UUID);
-  const char* uuid = nullptr;
-  if (blkid_do_safeprobe(probe.get()) != 0 || blkid_probe_lookup_value(probe.get(), "UUID", &uuid, nullptr) != 0 || !uuid) return {};
-  return uuid;
-}
 
 std::vector<std::string> partitions_of(const std::string& disk) {
   constexpr unsigned most = 128;
@@ -117,6 +109,32 @@ Result<KernelEntry> load_from(const std::string& disk, const std::vector<std::st
   return std::unexpected(std::move(why));
 }
 
+// Stands for the state of a disk's file systems: a system that starts from it mounts one of them for writing, which changes the superblock. Empty if
+// there is none of which that is known.
+std::string state_of(const std::string& disk) {
+  constexpr std::size_t superblocks = 68 << 10;  // btrfs has the last of them, at 64 KiB
+  Sha256 digest;
+  std::vector<std::byte> bytes(superblocks);
+  bool known = false;
+  for (const auto& device : partitions_of(disk)) {
+    known = known || look_into(device);
+    const auto fd = open_file(device, O_RDONLY);
+    if (!fd) continue;
+    const ssize_t got = ::pread(fd->get(), bytes.data(), bytes.size(), 0);
+    digest.update(std::span(bytes).first(static_cast<std::size_t>(std::max<ssize_t>(got, 0))));
+  }
+  return known ? digest.finish() : "";
+}
+
+// Firmware that cannot start a disk goes on to the network, and without an end if it is asked again each time. One time more than once, as a system may be
+// switched off before it has mounted anything.
+Result<> ask_firmware(const std::string& disk) {
+  constexpr unsigned most = 2;
+  if (const auto state = state_of(disk); !state.empty() && TRY(count_asked(state)) > most)
+    return fail(ErrorKind::unsupported, "the firmware has been asked {} times to start {}, and nothing on it has been mounted since", most, disk);
+  return start_next_from(disk);
+}
+
 Result<> start(Context& context, const std::vector<Installed>& systems) {
   context.report.start("local", "starting " + systems.front().describe());
   std::string reasons;
@@ -135,7 +153,7 @@ Result<> start(Context& context, const std::vector<Installed>& systems) {
   if (context.machine.efi) {
     context.report.log("{}; the firmware is asked to start the disk", reasons);
     for (const auto& system : systems) {
-      auto set = start_next_from(system.disk);
+      auto set = ask_firmware(system.disk);
       if (set) {
         stop_at_breakpoint(context, "local");
         context.report.done("restarting from " + system.disk);
@@ -172,7 +190,7 @@ Result<> scan(Context& context, std::chrono::milliseconds quiet = std::chrono::m
   return {};
 }
 
-// Whether an install that nobody has armed would be one too many. Says why either way.
+// True if this host is to be installed again although it has a complete system; logs what has changed.
 bool installs_again(Context& context, const Installed& system) {
   const auto rule = install_rule(context);
   if (rule == InstallRule::always) return true;

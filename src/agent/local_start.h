@@ -9,8 +9,8 @@
 namespace signet {
 
 /// Asked after each stage up to `plan` with how that stage ended. Starts this host's system, and then does not return, unless the install is armed
-/// (install_rule()) or there is no such system; also where the network or the server is what failed. Returns if the stages go on, or end with their
-/// own error; an error of its own says that there is such a system, but that this machine cannot be made to start it from here.
+/// (install_rule()) or there is no such system; also where the network or the server is what failed. Success means that the caller goes on as if it
+/// had not asked. It fails if there is such a system but this machine cannot start it from here.
 ///
 /// The system's kernel is started by kexec, else UEFI firmware is asked to start the disk. Nothing is written to the disk.
 Result<> start_installed_instead(Context& context, std::string_view stage, const Result<>& ran);

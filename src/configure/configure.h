@@ -51,9 +51,11 @@ Result<std::uint16_t> add_boot_entry(const std::string& name, const BootPartitio
 Result<unsigned> forget_boot_entries(const std::vector<std::string>& partitions, const std::string& variables = efi_variables);
 
 /// Makes UEFI firmware start a disk at the next start and only then (BootNext): by an entry that points to one of its partitions, else by a new one
-/// for
-/// \EFI\BOOT\BOOTX64.EFI of its EFI system partition, which BootOrder does not name.
+/// for \EFI\BOOT\BOOTX64.EFI of its EFI system partition, which BootOrder does not name.
 Result<> start_next_from(const std::string& disk, const std::string& variables = efi_variables);
+
+/// Counts, in a UEFI variable of its own, how often in a row the firmware has been asked to start what `state` (text) stands for, this time included.
+Result<unsigned> count_asked(std::string_view state, const std::string& variables = efi_variables);
 
 /// The unique GUIDs of a disk's partitions; none if it has no GPT.
 std::vector<std::string> partition_guids(const std::string& disk);

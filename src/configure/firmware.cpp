@@ -20,13 +20,15 @@ namespace signet {
 namespace {
 
 constexpr std::string_view global_variable = "8be4df61-93ca-11d2-aa0d-00e098032b8c";  // EFI_GLOBAL_VARIABLE, UEFI 2.10 §3.3
+constexpr std::string_view signet_variable = "0f1c9b5e-6d0a-4f0f-9c39-5d1f3a8e7b26";  // ours
+constexpr const char* asked = "SignetAsked";
 constexpr unsigned char attributes = 7;                                               // non-volatile, at boot, at run time
 constexpr const char* loader = "/EFI/BOOT/BOOTX64.EFI";
 constexpr unsigned most_entries = 0x10000;
 
 class Variables {
  public:
-  explicit Variables(std::string directory) : directory_(std::move(directory)) {}
+  explicit Variables(std::string directory, std::string_view vendor = global_variable) : directory_(std::move(directory)), vendor_(vendor) {}
 
   std::optional<Bytes> read(const std::string& name) const {
     const auto text = read_file(path_of(name));
@@ -65,8 +67,9 @@ class Variables {
   }
 
  private:
-  std::string path_of(const std::string& name) const { return std::format("{}/{}-{}", directory_, name, global_variable); }
+  std::string path_of(const std::string& name) const { return std::format("{}/{}-{}", directory_, name, vendor_); }
   std::string directory_;
+  std::string_view vendor_;
 };
 
 std::string entry_name(unsigned number) { return std::format("Boot{:04X}", number); }
@@ -223,6 +226,19 @@ Result<> start_next_from(const std::string& disk, const std::string& directory) 
   const auto option = TRY(load_option("Local disk", esp, loader));
   TRY(variables.write(entry_name(*number), option));
   return start(*number);
+}
+
+Result<unsigned> count_asked(std::string_view state, const std::string& directory) {
+  const Variables variables(directory, signet_variable);
+  const auto last = variables.read(asked).value_or(Bytes());
+  const bool same = last.size() == state.size() + 1 && std::equal(state.begin(), state.end(), last.begin() + 1, [](char a, unsigned char b) {
+                      return static_cast<unsigned char>(a) == b;
+                    });
+  const unsigned times = same ? std::min(last[0] + 1U, 255U) : 1;
+  Bytes value = {static_cast<unsigned char>(times)};
+  value.insert(value.end(), state.begin(), state.end());
+  TRY(variables.write(asked, value));
+  return times;
 }
 
 Result<> set_boot_entry(const ConfigureInputs& inputs, const std::string& name, Report& report, const std::string& directory) {

@@ -251,6 +251,16 @@ TEST_CASE("entries of partitions that an install has destroyed go, with their pl
   CHECK(forget_boot_entries({"x"}, "/nowhere") == 0U);
 }
 
+TEST_CASE("it is counted how often in a row firmware is asked to start the same") {
+  const Scratch variables;
+  CHECK(count_asked("one", variables.path) == 1U);
+  CHECK(count_asked("one", variables.path) == 2U);
+  CHECK(count_asked("two", variables.path) == 1U);
+  CHECK(count_asked("two!", variables.path) == 1U);
+  for (unsigned i = 2; i < 300; ++i) CHECK(count_asked("two!", variables.path) == std::min(i, 255U));
+  CHECK_FALSE(count_asked("one", "/nowhere"));
+}
+
 TEST_CASE("boot entries that cannot be written are an error and leave no part of one") {
   const Variables variables;
   variables.set("Boot0000", bytes_of(fedora));
