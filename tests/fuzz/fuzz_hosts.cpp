@@ -1,18 +1,8 @@
 // Any bytes are a hosts/hosts file: it has a name for an interface, or none, or an error with a line.
-#include <cstdint>
-#include <cstdlib>
-
+#include "hold.h"
 #include "network/network.h"
 
 using namespace signet;
-
-namespace {
-
-void hold(bool condition) {
-  if (!condition) std::abort();
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);

@@ -1,17 +1,11 @@
 // Any bytes are a lease or an error; of a lease only names reach what is installed, and verbs hand it on unchanged.
-#include <cstdint>
-#include <cstdlib>
-
+#include "hold.h"
 #include "network/network.h"
 #include "network/parameters.h"
 
 using namespace signet;
 
 namespace {
-
-void hold(bool condition) {
-  if (!condition) std::abort();
-}
 
 bool is_clean(std::string_view name) { return name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-") == std::string_view::npos; }
 

@@ -1,19 +1,9 @@
 // Any bytes are a local.cfg or an error with the place of every mistake; a kernel command line is always one.
-#include <cstdint>
-#include <cstdlib>
-
+#include "hold.h"
 #include "machine/machine.h"
 #include "machine/settings.h"
 
 using namespace signet;
-
-namespace {
-
-void hold(bool condition) {
-  if (!condition) std::abort();
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);

@@ -1,19 +1,9 @@
 // Any bytes are a manifest or an error that names a line; what is accepted is written and read back to the same.
-#include <cstdint>
-#include <cstdlib>
-
 #include "base/node_set.h"
 #include "fetch/manifest.h"
+#include "hold.h"
 
 using namespace signet;
-
-namespace {
-
-void hold(bool condition) {
-  if (!condition) std::abort();
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);

@@ -1,13 +1,12 @@
 // Any bytes are a profile or a list of mistakes, in bounded time; what is accepted can be written and is then read back to the same.
 //
 // The input is a profile and the files that it may extend, parted by lines of "%%"; the reference N stands for the file N of the input.
-#include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/text.h"
+#include "hold.h"
 #include "profile/profile.h"
 
 using namespace signet;
@@ -23,10 +22,6 @@ std::vector<std::string_view> files_of(std::string_view input) {
     if (at == std::string_view::npos) return files;
     input.remove_prefix(at + divider.size());
   }
-}
-
-void hold(bool condition) {
-  if (!condition) std::abort();
 }
 
 }  // namespace

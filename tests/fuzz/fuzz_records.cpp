@@ -1,20 +1,11 @@
 // Any bytes are records or an error, in bounded memory; what a member may not have does not come out.
 #include <algorithm>
-#include <cstdint>
-#include <cstdlib>
 #include <cstring>
 
+#include "hold.h"
 #include "image/records.h"
 
 using namespace signet;
-
-namespace {
-
-void hold(bool condition) {
-  if (!condition) std::abort();
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::size_t at = 0;

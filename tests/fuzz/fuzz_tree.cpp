@@ -4,14 +4,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string>
 #include <utility>
 
 #include "base/fd.h"
+#include "hold.h"
 #include "image/decoder.h"
 #include "image/tree_writer.h"
 
@@ -20,10 +19,6 @@ using namespace signet;
 namespace {
 
 constexpr std::size_t most_records = 8 << 20;
-
-void hold(bool condition) {
-  if (!condition) std::abort();
-}
 
 // A directory to write into, and a file beside it.
 struct Target {
