@@ -3,7 +3,6 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.bash"
 needs_root
-export PATH=$PATH:/sbin:/usr/sbin
 
 image=$("$top/qemu/image")/debian-13.tar.zst
 sha256=$(cut -d' ' -f1 "$image.sha256")

@@ -2,7 +2,6 @@
 # Pulls from a real nginx: TLS with certificates of every kind, connections that break, redirects, and what is said of each.
 set -euo pipefail
 . "$(dirname "$0")/lib.bash"
-export PATH=$PATH:/sbin:/usr/sbin
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 
 # Certificates by our own authority: good, of another host, of last year, and one of an authority that nobody knows.

@@ -3,7 +3,6 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.bash"
 needs_root
-export PATH=$PATH:/sbin:/usr/sbin
 
 uuid=12345678-9abc-4def-8123-456789abcdef
 

@@ -3,7 +3,6 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.bash"
 needs_root
-export PATH=$PATH:/sbin:/usr/sbin
 
 truncate -s 512M "$work/fs.img"
 "$agent" format --type ext4 --path "$work/fs.img" --state "$work/state"

@@ -3,6 +3,7 @@
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 agent=${SIGNET_AGENT:-$top/build/out/signet-agent}
 work=$(mktemp -d)
+export PATH=$PATH:/sbin:/usr/sbin
 mounts=()
 
 clean_up() {

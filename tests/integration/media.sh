@@ -3,7 +3,6 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.bash"
 needs_root
-export PATH=$PATH:/sbin:/usr/sbin
 signet=$top/build/out/signet
 server=http://192.0.2.1/signet/
 trap 'umount "$work/held" 2>/dev/null || true; for held in stick first second; do losetup -j "$work/$held.img"; done | cut -d: -f1 | xargs -r -n1 losetup -d || true; clean_up' EXIT

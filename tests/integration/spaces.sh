@@ -3,7 +3,6 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.bash"
 needs_root
-export PATH=$PATH:/sbin:/usr/sbin
 
 tree=$work/tree
 system_tree "$tree"
