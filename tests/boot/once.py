@@ -50,6 +50,7 @@ def body(firmware):
             with site.start(log(f"once-{firmware}-always"), network_first=True) as guest:
                 site.profile(top='install = "always"')
                 await_install(guest, then="reboot", timeout=400)
+                guest.expect(rb"login: ", 200, "the installed system")  # uses up UEFI's BootNext
             check(True, f"{firmware}: install = \"always\" installs again")
             site.profile()
             site.network.nginx.close()
