@@ -73,10 +73,11 @@ def main():
     rules = ["blank", "signet"] if parsed.wipe == "both" else [parsed.wipe]
 
     def body(work):
-        numbers, faults, stages, done = random.Random(parsed.seed), [], {}, 0
+        faults, stages, done = [], {}, 0
         for firmware in firmwares(parsed):
             for rule in rules:
                 name = f"kill-{firmware}-{rule}"
+                numbers = random.Random(f"{parsed.seed} {firmware} {rule}")
                 (work / name).mkdir()
                 with Site(work / name, firmware, wipe=rule) as site:
                     first, last = measure(site, name)
