@@ -13,7 +13,7 @@ PROFILE = "schema = 1\n[image]\nsource = 'x.tar'\n[[disk]]\nwipe = 'blank'\npart
 CLEAN = re.compile(r"[a-z0-9.-]*")
 LONG = "a" * 64
 
-OPTION_12 = ["node\n203.0.113.66 deb.debian.org", "$(reboot)", "../../etc/passwd", "node01'; reboot; '", "\x1b[2Jnode", "-node", "node..x", LONG, "no de", "10.0.0.1"]
+OPTION_12 = ["node\n203.0.113.66 www.example.org", "$(reboot)", "../../etc/passwd", "node01'; reboot; '", "\x1b[2Jnode", "-node", "node..x", LONG, "no de", "10.0.0.1"]
 OPTION_15 = ["example.org\nnameserver 203.0.113.66", "$(reboot).org", "-.org", "\x1b]0;x\x07"]
 REVERSE = ["node_01.example.org", "$(reboot).example.org", "-node.example.org"]
 HOSTS = ["$(reboot)", "../../etc/passwd", "\x1b[2Jnode"]
