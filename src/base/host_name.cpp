@@ -20,8 +20,8 @@ std::string_view fault_of(std::string_view label) {
 
 bool is_hex(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
 
-// "01-aa-bb-cc-dd-ee-ff", a network card's, or a UUID: profiles and signed manifests name machines by these, and nobody may have them by being called
-// so.
+// A card's "01-aa-bb-cc-dd-ee-ff" or a UUID. Profiles and signed manifests identify machines by these, so a DHCP server must not be able to give them
+// out as names.
 bool is_identifier(std::string_view name) {
   const auto parts = split(name, '-');
   constexpr std::size_t card[] = {2, 2, 2, 2, 2, 2, 2}, uuid[] = {8, 4, 4, 4, 12};

@@ -19,7 +19,7 @@ namespace signet {
 inline constexpr std::string_view manifest_name = "manifest.toml";
 inline constexpr std::size_t largest_manifest = 16 << 20, largest_manifest_signature = 1024;  // bytes
 
-/// What a node may use a file for. Its path says that, so nothing can be served as something else.
+/// What a node may use a file for. It follows from the path, so a file cannot be served for another purpose.
 enum class Purpose {
   profile,  // hosts/*.toml
   script,   // hosts/*.sh: a host script
