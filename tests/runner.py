@@ -102,7 +102,8 @@ def parse():
     parser.add_argument("-L", "--label", action="append", default=[], metavar="RE")
     parser.add_argument("-R", "--name", action="append", default=[], metavar="RE")
     parser.add_argument("-E", "--exclude", action="append", default=[], metavar="RE")
-    parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count())
+    # Machines wait as much as they work.
+    parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() * 3 // 2)
     parser.add_argument("--rerun-failed", action="store_true")
     parser.add_argument("--within", type=parse_time, metavar="TIME")
     parser.add_argument("--all", action="store_true")

@@ -1,6 +1,8 @@
 // UEFI's boot variables, through efivarfs (Documentation/filesystems/efivarfs.rst).
 #include <blkid/blkid.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,7 +24,7 @@ namespace {
 constexpr std::string_view global_variable = "8be4df61-93ca-11d2-aa0d-00e098032b8c";  // EFI_GLOBAL_VARIABLE, UEFI 2.10 §3.3
 constexpr std::string_view signet_variable = "0f1c9b5e-6d0a-4f0f-9c39-5d1f3a8e7b26";  // ours
 constexpr const char* asked = "SignetAsked";
-constexpr unsigned char attributes = 7;                                               // non-volatile, at boot, at run time
+constexpr unsigned char attributes = 7;  // non-volatile, at boot, at run time
 constexpr const char* loader = "/EFI/BOOT/BOOTX64.EFI";
 constexpr unsigned most_entries = 0x10000;
 
@@ -40,6 +42,14 @@ class Variables {
   Result<> write(const std::string& name, std::span<const unsigned char> value) const {
     std::string text = {static_cast<char>(attributes), 0, 0, 0};
     text.append(value.begin(), value.end());
+    // efivarfs makes what it does not know immutable, so that nobody removes it by mistake.
+    if (const auto there = open_file(path_of(name), O_RDONLY)) {
+      int flags = 0;
+      if (::ioctl(there->get(), FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_IMMUTABLE_FL) != 0) {
+        flags &= ~FS_IMMUTABLE_FL;
+        ::ioctl(there->get(), FS_IOC_SETFLAGS, &flags);
+      }
+    }
     const Fd fd = TRY(open_file(path_of(name), O_WRONLY | O_CREAT | O_TRUNC, 0644));
     const ssize_t written = ::write(fd.get(), text.data(), text.size());
     if (written < 0) return fail_errno("write UEFI variable {}", name);
@@ -231,9 +241,8 @@ Result<> start_next_from(const std::string& disk, const std::string& directory) 
 Result<unsigned> count_asked(std::string_view state, const std::string& directory) {
   const Variables variables(directory, signet_variable);
   const auto last = variables.read(asked).value_or(Bytes());
-  const bool same = last.size() == state.size() + 1 && std::equal(state.begin(), state.end(), last.begin() + 1, [](char a, unsigned char b) {
-                      return static_cast<unsigned char>(a) == b;
-                    });
+  const bool same = last.size() == state.size() + 1 && std::equal(state.begin(), state.end(), last.begin() + 1,
+                                                                  [](char a, unsigned char b) { return static_cast<unsigned char>(a) == b; });
   const unsigned times = same ? std::min(last[0] + 1U, 255U) : 1;
   Bytes value = {static_cast<unsigned char>(times)};
   value.insert(value.end(), state.begin(), state.end());

@@ -94,12 +94,13 @@ Result<std::unique_ptr<DecoderProcess>> DecoderProcess::start(ByteSource& source
   const auto available = available_memory(), memory = std::clamp(available / 4 * 3, least_memory, most_memory);
   auto ring = TRY(Ring::make(std::bit_floor(std::clamp(available / 16, least_records, most_records))));
   const int pid = TRY(spawn(input.read.get(), bell.write.get(), ring.fd(), memory));
-  return std::unique_ptr<DecoderProcess>(
-      new DecoderProcess(pid, std::move(input.write), std::move(bell.read), std::move(ring), source, memory));
+  return std::unique_ptr<DecoderProcess>(new DecoderProcess(pid, std::move(input.write), std::move(bell.read), std::move(ring), source, memory));
 }
 
 DecoderProcess::DecoderProcess(int pid, Fd input, Fd bell, Ring ring, ByteSource& source, std::uint64_t memory)
-    : pid_(pid), memory_(memory), input_(std::move(input)), bell_(std::move(bell)), ring_(std::move(ring)), feeder_([this, &source] { feed(source); }) {}
+    : pid_(pid), memory_(memory), input_(std::move(input)), bell_(std::move(bell)), ring_(std::move(ring)), feeder_([this, &source] {
+        feed(source);
+      }) {}
 
 DecoderProcess::~DecoderProcess() {
   abandoned_ = true;

@@ -31,7 +31,11 @@ Ring::Ring(Fd fd, void* memory, std::size_t bytes)
     : fd_(std::move(fd)), shared_(static_cast<Shared*>(memory)), data_(static_cast<std::byte*>(memory) + head_bytes), bytes_(bytes) {}
 
 Ring::Ring(Ring&& other) noexcept
-    : fd_(std::move(other.fd_)), shared_(std::exchange(other.shared_, nullptr)), data_(other.data_), bytes_(other.bytes_), position_(other.position_) {}
+    : fd_(std::move(other.fd_)),
+      shared_(std::exchange(other.shared_, nullptr)),
+      data_(other.data_),
+      bytes_(other.bytes_),
+      position_(other.position_) {}
 
 Ring::~Ring() {
   if (shared_) ::munmap(shared_, head_bytes + bytes_);

@@ -28,8 +28,8 @@ class Ring {
   /// The writer's: all of `bytes`, waiting for room. Writes a byte to `bell` where the reader sleeps; false if nobody hears it any more.
   bool put(std::span<const std::byte> bytes, int bell);
 
-  /// The reader's: what there is now, at most buffer.size() bytes; 0 if there is nothing. The writer is not trusted: an error of kind invalid if what it
-  /// says cannot be.
+  /// The reader's: what there is now, at most buffer.size() bytes; 0 if there is nothing. The writer is not trusted: an error of kind invalid if what
+  /// it says cannot be.
   Result<std::size_t> take(std::span<std::byte> buffer);
   /// Before the reader sleeps: asks the writer to ring its bell. Then take() once more, for what came in between.
   void ask();
