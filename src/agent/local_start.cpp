@@ -126,11 +126,11 @@ std::string state_of(const std::string& disk) {
   return known ? digest.finish() : "";
 }
 
-// Firmware that cannot start a disk goes on to the network, and without an end if it is asked again each time. One time more than once, as a system
-// may be switched off before it has mounted anything.
+// Firmware that cannot start a disk goes on to the network, without an end if it is asked again each time. Twice, as a system may be switched off
+// before it has mounted anything.
 Result<> ask_firmware(const std::string& disk) {
   constexpr unsigned most = 2;
-  if (const auto state = state_of(disk); !state.empty() && TRY(count_asked(state)) > most)
+  if (const auto state = state_of(disk); !state.empty() && !TRY(may_ask_again(state, most)))
     return fail(ErrorKind::unsupported, "the firmware has been asked {} times to start {}, and nothing on it has been mounted since", most, disk);
   return start_next_from(disk);
 }

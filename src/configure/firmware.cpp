@@ -238,16 +238,16 @@ Result<> start_next_from(const std::string& disk, const std::string& directory) 
   return start(*number);
 }
 
-Result<unsigned> count_asked(std::string_view state, const std::string& directory) {
+Result<bool> may_ask_again(std::string_view state, unsigned most, const std::string& directory) {
   const Variables variables(directory, signet_variable);
   const auto last = variables.read(asked).value_or(Bytes());
-  const bool same = last.size() == state.size() + 1 && std::equal(state.begin(), state.end(), last.begin() + 1,
-                                                                  [](char a, unsigned char b) { return static_cast<unsigned char>(a) == b; });
-  const unsigned times = same ? std::min(last[0] + 1U, 255U) : 1;
-  Bytes value = {static_cast<unsigned char>(times)};
-  value.insert(value.end(), state.begin(), state.end());
+  Bytes value(state.begin(), state.end());
+  value.insert(value.begin(), 0);
+  const bool same = last.size() == value.size() && std::equal(last.begin() + 1, last.end(), value.begin() + 1);
+  const bool may = !same || last[0] < most;
+  if (may) value[0] = static_cast<unsigned char>(same ? last[0] + 1 : 1);
   TRY(variables.write(asked, value));
-  return times;
+  return may;
 }
 
 Result<> set_boot_entry(const ConfigureInputs& inputs, const std::string& name, Report& report, const std::string& directory) {

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """UEFI firmware that cannot start an installed disk goes on to the network. Where this kernel cannot start the system either, it is asked twice and then an
-error, and asked again once something has changed on the disk."""
+error; at the next start it is asked again."""
 
 import subprocess
 
@@ -38,7 +38,7 @@ def body(work):
             guest.send("exit")
             guest.expect(rb"restarting from /dev/vda", 200, "that the firmware is asked")
             guest.expect(rb"login: ", 200, "the installed system")
-        check(True, "once something on the disk has changed it is asked again, and the system starts")
+        check(True, "at the next start it is asked again, and what has been mended starts")
 
 
 if __name__ == "__main__":
