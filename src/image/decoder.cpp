@@ -330,7 +330,7 @@ int run_decoder(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
   std::set_new_handler([] { ::_exit(out_of_memory_status); });
   auto ring = Ring::open(decoder_ring);
-  if (!ring) return 2;
+  if (!ring) return no_ring_status;
   std::vector<std::byte> input(input_bytes);
   RecordWriter records([&](std::span<const std::byte> bytes) { return ring->put(bytes, STDOUT_FILENO); });
   const auto filtered = confine(*memory + ring->size());

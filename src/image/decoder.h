@@ -16,11 +16,13 @@ namespace signet {
 
 /// The hidden verb by which the agent starts itself as a decoder: `signet-agent decode BYTES`, BYTES of memory at most besides the ring.
 inline constexpr std::string_view decoder_verb = "decode";
-/// The descriptor that it finds its ring behind (image/ring.h).
+/// The descriptor of its ring (image/ring.h).
 inline constexpr int decoder_ring = 3;
 
 /// Exit status of a decoder that had no memory left. libarchive's own (archive_util.c, __archive_errx) is 1.
 inline constexpr int out_of_memory_status = 3;
+/// Exit status of a decoder that has found no ring.
+inline constexpr int no_ring_status = 4;
 
 /// The next bytes of the image; empty at its end.
 using Feed = std::function<std::span<const std::byte>()>;

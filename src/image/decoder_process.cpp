@@ -52,7 +52,6 @@ struct Pipe {
 Result<Pipe> make_pipe() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe");
-  ::fcntl(ends[1], F_SETPIPE_SZ, pipe_bytes);  // 64 KiB work as well
   return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
@@ -90,6 +89,7 @@ bool write_quietly(int fd, std::span<const std::byte> bytes) { return write_all(
 
 Result<std::unique_ptr<DecoderProcess>> DecoderProcess::start(ByteSource& source) {
   auto input = TRY(make_pipe()), bell = TRY(make_pipe());
+  ::fcntl(input.write.get(), F_SETPIPE_SZ, pipe_bytes);  // 64 KiB work as well
   // A decoder that wants more gets an error in time, before the kernel looks for a victim.
   const auto available = available_memory(), memory = std::clamp(available / 4 * 3, least_memory, most_memory);
   auto ring = TRY(Ring::make(std::bit_floor(std::clamp(available / 16, least_records, most_records))));
@@ -144,7 +144,7 @@ Result<std::size_t> DecoderProcess::read(std::span<std::byte> buffer) {
     if (waits_for_source_) heard = Clock::now();
     if (Clock::now() - heard > patience) return fail(ErrorKind::invalid, "the decoder has said nothing for {} s", patience.count());
     pollfd watched{bell_.get(), POLLIN, 0};
-    if (::poll(&watched, 1, 1000) == 0) continue;
+    if (::poll(&watched, 1, 1000) <= 0) continue;
     std::array<std::byte, 64> rings;
     const ssize_t got = ::read(bell_.get(), rings.data(), rings.size());
     if (got == 0) return ring_.take(buffer);
@@ -176,6 +176,9 @@ Error DecoderProcess::death() {
   if (WIFEXITED(status) && (WEXITSTATUS(status) == out_of_memory_status || WEXITSTATUS(status) == 1))
     return Error(ErrorKind::invalid, std::format("the image needs more than {} MiB of memory to be decoded", memory_ / mebi))
         .advise("make it with a smaller window (zstd -19, xz -6) and from a real tree, or give this machine more memory");
+  if (WIFEXITED(status) && WEXITSTATUS(status) == no_ring_status)
+    return Error(ErrorKind::io, std::format("the decoder cannot map its {} KiB of shared memory", ring_.size() >> 10))
+        .advise("give this machine more memory");
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
     return Error(ErrorKind::invalid, "the decoder was stopped: the image made it ask the kernel for what it has no right to")
         .advise("do not use this image; whoever made it attacks");

@@ -42,7 +42,7 @@ class DecoderProcess {
   std::optional<int> status_;
   std::uint64_t memory_;  // what it may use, in bytes
   Fd input_;              // its standard input
-  Fd bell_;               // its standard output: a byte whenever records wait that were asked for; closed at its end
+  Fd bell_;               // its standard output: a byte when records come that read() waits for; closed at its end
   Ring ring_;             // its records
   std::atomic<bool> abandoned_ = false, fed_ = false, waits_for_source_ = false;
   std::optional<Error> source_error_;  // of the thread, until it has ended

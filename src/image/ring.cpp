@@ -9,7 +9,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <limits>
 #include <utility>
 
@@ -18,6 +20,18 @@ namespace {
 
 constexpr std::size_t head_bytes = 4096;  // a page for what follows, then the data
 
+// Nobody is to run what is in it; kernels before 6.3 do not know the flag.
+Fd shared_memory() {
+  constexpr unsigned no_exec = 8;  // MFD_NOEXEC_SEAL
+  const int fd = ::memfd_create("signet-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING | no_exec);
+  return Fd(fd < 0 && errno == EINVAL ? ::memfd_create("signet-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd);
+}
+
+bool ring(int bell) {
+  constexpr std::byte byte{};
+  return write_all(bell, std::span(&byte, 1)).has_value();
+}
+
 }  // namespace
 
 // The order of all of it is sequentially consistent: each side first says that it sleeps and then looks once more, so one of the two sees the other.
@@ -25,6 +39,7 @@ struct Ring::Shared {
   std::atomic<std::uint64_t> put, taken;  // bytes since the beginning
   std::atomic<std::uint32_t> reader_sleeps, writer_sleeps;
   std::atomic<std::uint32_t> wakes;  // futex(2): goes up whenever the writer is to look again
+  static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 };
 
 Ring::Ring(Fd fd, void* memory, std::size_t bytes)
@@ -42,9 +57,9 @@ Ring::~Ring() {
 }
 
 Result<Ring> Ring::make(std::size_t bytes) {
-  Fd fd(::memfd_create("signet-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  Fd fd = shared_memory();
   if (!fd) return fail_errno("make shared memory");
-  if (::ftruncate(fd.get(), static_cast<off_t>(head_bytes + bytes)) != 0) return fail_errno("make shared memory of {} bytes", bytes);
+  if (::fallocate(fd.get(), 0, 0, static_cast<off_t>(head_bytes + bytes)) != 0) return fail_errno("make shared memory of {} bytes", bytes);
   if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return fail_errno("seal shared memory");
   auto ring = TRY(open(fd.get()));
   ring.fd_ = std::move(fd);
@@ -67,7 +82,10 @@ bool Ring::put(std::span<const std::byte> bytes, int bell) {
     const auto room = bytes_ - static_cast<std::size_t>(position_ - shared_->taken.load());
     if (room == 0) {
       // The reader looks at this whenever it has taken something; what it took in between is seen here.
-      if (shared_->writer_sleeps.exchange(1) == 1) ::syscall(SYS_futex, &shared_->wakes, FUTEX_WAIT, wakes, nullptr);
+      constexpr timespec second = {.tv_sec = 1, .tv_nsec = 0};
+      if (shared_->writer_sleeps.exchange(1) == 1 && ::syscall(SYS_futex, &shared_->wakes, FUTEX_WAIT, wakes, &second) != 0 && errno == ETIMEDOUT &&
+          !ring(bell))
+        return false;
       continue;
     }
     const auto at = static_cast<std::size_t>(position_ & (bytes_ - 1));
@@ -76,8 +94,7 @@ bool Ring::put(std::span<const std::byte> bytes, int bell) {
     bytes = bytes.subspan(part.size());
     position_ += part.size();
     shared_->put.store(position_);
-    constexpr std::byte ring{};
-    if (shared_->reader_sleeps.load() == 1 && shared_->reader_sleeps.exchange(0) == 1 && !write_all(bell, std::span(&ring, 1))) return false;
+    if (shared_->reader_sleeps.load() == 1 && shared_->reader_sleeps.exchange(0) == 1 && !ring(bell)) return false;
   }
   return true;
 }

@@ -1,5 +1,5 @@
-// A ring of bytes in memory that two processes share: the decoder fills it, the writer takes from it. Pipes of the size that anyone may have stop the
-// decoder whenever the writer waits for a file system; a ring of some MiB does not, and no page of it is made anew for each byte.
+// A ring of bytes in memory that two processes share: the decoder fills it, the writer takes from it. A pipe of the size that everyone may have
+// stalls the decoder whenever the writer waits for a file system; a ring of some MiB does not.
 #pragma once
 
 #include <atomic>
@@ -14,9 +14,10 @@ namespace signet {
 
 class Ring {
  public:
-  /// For the reader: a ring of `bytes`, a power of two of at least a page. Its memory is sealed, so that who gets fd() cannot cut it off.
+  /// For the reader: a ring of `bytes`, a power of two of at least a page. Its memory is there, and sealed, so that whoever gets fd() cannot truncate
+  /// it.
   static Result<Ring> make(std::size_t bytes);
-  /// For the writer: the ring behind a descriptor, which may be closed then.
+  /// For the writer: the ring behind a descriptor, which may be closed afterwards.
   static Result<Ring> open(int fd);
   Ring(Ring&& other) noexcept;
   Ring(const Ring&) = delete;
@@ -25,7 +26,8 @@ class Ring {
   int fd() const { return fd_.get(); }
   std::size_t size() const { return bytes_; }
 
-  /// The writer's: all of `bytes`, waiting for room. Writes a byte to `bell` where the reader sleeps; false if nobody hears it any more.
+  /// The writer's: all of `bytes`, waiting for room. Writes a byte to `bell` if the reader sleeps, and once a second while there is no room; false
+  /// once nobody can hear it.
   bool put(std::span<const std::byte> bytes, int bell);
 
   /// The reader's: what there is now, at most buffer.size() bytes; 0 if there is nothing. The writer is not trusted: an error of kind invalid if what
