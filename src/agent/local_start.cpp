@@ -109,30 +109,50 @@ Result<KernelEntry> load_from(const std::string& disk, const std::vector<std::st
   return std::unexpected(std::move(why));
 }
 
-// Stands for the state of a disk's file systems: a system that starts from it mounts one of them for writing, which changes the superblock. Empty if
-// there is none of which that is known.
-std::string state_of(const std::string& disk) {
+// Stands for the state of the disks' file systems: a system that starts from them mounts one of them for writing, which changes the superblock sooner
+// or later. Empty if they have no file system of a type for which this holds.
+std::string state_of(const std::vector<Installed>& systems) {
   constexpr std::size_t superblocks = 68 << 10;  // btrfs has the last of them, at 64 KiB
   Sha256 digest;
   std::vector<std::byte> bytes(superblocks);
   bool known = false;
-  for (const auto& device : partitions_of(disk)) {
-    known = known || look_into(device);
-    const auto fd = open_file(device, O_RDONLY);
-    if (!fd) continue;
-    const ssize_t got = ::pread(fd->get(), bytes.data(), bytes.size(), 0);
-    digest.update(std::span(bytes).first(static_cast<std::size_t>(std::max<ssize_t>(got, 0))));
+  for (const auto& system : systems) {
+    for (const auto& device : partitions_of(system.disk)) {
+      const auto found = look_into(device);
+      known = known || (found && found->type != "vfat");
+      const auto fd = open_file(device, O_RDONLY);
+      const ssize_t got = fd ? ::pread(fd->get(), bytes.data(), bytes.size(), 0) : 0;
+      digest.update(std::span(bytes).first(static_cast<std::size_t>(std::max<ssize_t>(got, 0))));
+    }
   }
   return known ? digest.finish() : "";
 }
 
-// Firmware that cannot start a disk goes on to the network, without an end if it is asked again each time. Twice, as a system may be switched off
-// before it has mounted anything.
-Result<> ask_firmware(const std::string& disk) {
+// Asks the firmware to start one of the disks next. Firmware that cannot do it goes on to the network, without an end if it is asked again each time:
+// so it is asked twice, as a system may be switched off before it has mounted anything, and then this is an error, after which the count begins anew.
+Result<std::string> ask_firmware(Context& context, const std::vector<Installed>& systems) {
   constexpr unsigned most = 2;
-  if (const auto state = state_of(disk); !state.empty() && !TRY(may_ask_again(state, most)))
-    return fail(ErrorKind::unsupported, "the firmware has been asked {} times to start {}, and nothing on it has been mounted since", most, disk);
-  return start_next_from(disk);
+  const auto state = state_of(systems);
+  const auto times = times_asked(state);
+  const auto note = [&](unsigned now) {
+    if (state.empty()) return;
+    if (const auto noted = note_asked(state, now); !noted)
+      context.report.log("it is not counted how often the firmware is asked: {}", noted.error().message());
+  };
+  if (times >= most) {
+    note(0);
+    return fail(ErrorKind::unsupported, "the firmware has been asked {} times to start it, and nothing on its disks has changed since", times);
+  }
+  std::string reasons;
+  for (const auto& system : systems) {
+    if (auto set = start_next_from(system.disk); !set) {
+      reasons += (reasons.empty() ? "" : "; ") + set.error().message();
+      continue;
+    }
+    note(times + 1);
+    return system.disk;
+  }
+  return fail(ErrorKind::unsupported, "{}", reasons);
 }
 
 Result<> start(Context& context, const std::vector<Installed>& systems) {
@@ -152,15 +172,12 @@ Result<> start(Context& context, const std::vector<Installed>& systems) {
   }
   if (context.machine.efi) {
     context.report.log("{}; the firmware is asked to start the disk", reasons);
-    for (const auto& system : systems) {
-      auto set = ask_firmware(system.disk);
-      if (set) {
-        stop_at_breakpoint(context, "local");
-        context.report.done("restarting from " + system.disk);
-        TRY(act(FinishAction::reboot, context));
-        break;
-      }
-      reasons += "; " + set.error().message();
+    if (const auto disk = ask_firmware(context, systems)) {
+      stop_at_breakpoint(context, "local");
+      context.report.done("restarting from " + *disk);
+      TRY(act(FinishAction::reboot, context));
+    } else {
+      reasons += "; " + disk.error().message();
     }
   }
   auto error = Error(ErrorKind::unsupported, std::format("{} is complete, but cannot be started from here: {}", systems.front().describe(), reasons))

@@ -54,9 +54,10 @@ Result<unsigned> forget_boot_entries(const std::vector<std::string>& partitions,
 /// for \EFI\BOOT\BOOTX64.EFI of its EFI system partition, which BootOrder does not name.
 Result<> start_next_from(const std::string& disk, const std::string& variables = efi_variables);
 
-/// Whether the firmware may be asked to start what `state` (text) stands for: not once it has been asked `most` times in a row (at most 255), which
-/// then begin anew. Counted in a UEFI variable of Signet's own.
-Result<bool> may_ask_again(std::string_view state, unsigned most, const std::string& variables = efi_variables);
+/// How often in a row the firmware has been asked to start what `state` (text) stands for, as note_asked() has noted it in a UEFI variable of
+/// Signet's own; at most 255.
+unsigned times_asked(std::string_view state, const std::string& variables = efi_variables);
+Result<> note_asked(std::string_view state, unsigned times, const std::string& variables = efi_variables);
 
 /// The unique GUIDs of a disk's partitions; none if it has no GPT.
 std::vector<std::string> partition_guids(const std::string& disk);

@@ -238,16 +238,16 @@ Result<> start_next_from(const std::string& disk, const std::string& directory) 
   return start(*number);
 }
 
-Result<bool> may_ask_again(std::string_view state, unsigned most, const std::string& directory) {
-  const Variables variables(directory, signet_variable);
-  const auto last = variables.read(asked).value_or(Bytes());
-  Bytes value(state.begin(), state.end());
-  value.insert(value.begin(), 0);
-  const bool same = last.size() == value.size() && std::equal(last.begin() + 1, last.end(), value.begin() + 1);
-  const bool may = !same || last[0] < most;
-  if (may) value[0] = static_cast<unsigned char>(same ? last[0] + 1 : 1);
-  TRY(variables.write(asked, value));
-  return may;
+unsigned times_asked(std::string_view state, const std::string& directory) {
+  const auto last = Variables(directory, signet_variable).read(asked).value_or(Bytes());
+  const auto same = [](char a, unsigned char b) { return static_cast<unsigned char>(a) == b; };
+  return last.size() == state.size() + 1 && std::equal(state.begin(), state.end(), last.begin() + 1, same) ? last[0] : 0;
+}
+
+Result<> note_asked(std::string_view state, unsigned times, const std::string& directory) {
+  Bytes value = {static_cast<unsigned char>(std::min(times, 255U))};
+  value.insert(value.end(), state.begin(), state.end());
+  return Variables(directory, signet_variable).write(asked, value);
 }
 
 Result<> set_boot_entry(const ConfigureInputs& inputs, const std::string& name, Report& report, const std::string& directory) {

@@ -29,7 +29,7 @@ def body(work):
         subprocess.run(["mren", *esp, "::/EFI/BOOT/BOOTX64.EFI", "AWAY.EFI"], check=True)
         for time in ("first", "second"):
             netboot(site, f"stubborn-{time}", rb"restarting from /dev/vda")
-        netboot(site, "stubborn-third", rb"asked 2 times to start /dev/vda, and nothing on it has been mounted since")
+        netboot(site, "stubborn-third", rb"asked 2 times to start it, and nothing on its disks has changed since")
         check(True, "firmware that cannot start the disk is asked twice, and no third time")
         subprocess.run(["mren", *esp, "::/EFI/BOOT/AWAY.EFI", "BOOTX64.EFI"], check=True)
         with site.start(log("stubborn-mended"), network_first=True) as guest:

@@ -251,19 +251,19 @@ TEST_CASE("entries of partitions that an install has destroyed go, with their pl
   CHECK(forget_boot_entries({"x"}, "/nowhere") == 0U);
 }
 
-TEST_CASE("firmware is asked so many times in a row to start the same, then not once") {
+TEST_CASE("it is noted how often in a row firmware was asked to start the same") {
   const Scratch variables;
-  const auto ask = [&](std::string_view state) { return may_ask_again(state, 2, variables.path); };
-  for (int round = 0; round < 3; ++round) {
-    CHECK(ask("one") == true);
-    CHECK(ask("one") == true);
-    CHECK(ask("one") == false);
-  }
-  CHECK(ask("two") == true);
-  CHECK(ask("two!") == true);
-  CHECK(ask("two!") == true);
-  CHECK(ask("two") == true);
-  CHECK_FALSE(may_ask_again("one", 2, "/nowhere"));
+  const auto& place = variables.path;
+  CHECK(times_asked("one", place) == 0);
+  CHECK(note_asked("one", 2, place));
+  CHECK(times_asked("one", place) == 2);
+  CHECK(times_asked("two", place) == 0);
+  CHECK(times_asked("one!", place) == 0);
+  CHECK(times_asked("", place) == 0);
+  CHECK(note_asked("two", 300, place));
+  CHECK(times_asked("one", place) == 0);
+  CHECK(times_asked("two", place) == 255);
+  CHECK_FALSE(note_asked("one", 1, "/nowhere"));
 }
 
 TEST_CASE("boot entries that cannot be written are an error and leave no part of one") {
