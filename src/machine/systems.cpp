@@ -68,7 +68,7 @@ Result<FoundFileSystem> look_into(const std::string& device, const std::string& 
   const auto signature = TRY(signature_of(device));
   if (signature.ambiguous) return part_of(device, "it has the signatures of several formats (wipefs(8) lists them)");
   if (signature.part_of_something) return part_of(device, "it holds " + signature.type);
-  if (signature.type == "ext2") return FoundFileSystem{device, signature.type, "ro"};
+  if (signature.type == "ext2" || signature.type == "vfat") return FoundFileSystem{device, signature.type, "ro"};
   if (signature.type == "ext3" || signature.type == "ext4") return FoundFileSystem{device, signature.type, "ro,noload"};
   if (signature.type == "xfs") return FoundFileSystem{device, signature.type, "ro,norecovery"};
   if (signature.type == "btrfs") return FoundFileSystem{device, signature.type, "ro,rescue=nologreplay"};
@@ -82,9 +82,9 @@ FoundSystems find_systems(const std::string& sys, const std::string& dev) {
     if (sysfs::number(sys + "/class/block/" + name + "/size") == 0) continue;
     const auto device = dev + "/" + name;
     auto system = look_into(device, sys);
-    if (system)
+    if (system && system->type != "vfat")
       found.systems.push_back(std::move(*system));
-    else if (system.error().kind() != ErrorKind::not_found)
+    else if (!system && system.error().kind() != ErrorKind::not_found)
       found.skipped.push_back({device, system.error().message()});
   }
   return found;

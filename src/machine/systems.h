@@ -10,7 +10,7 @@ namespace signet {
 
 struct FoundFileSystem {
   std::string device;   // "/dev/sda2"
-  std::string type;     // ext2 ext3 ext4 xfs btrfs
+  std::string type;     // ext2 ext3 ext4 xfs btrfs vfat
   std::string options;  // for mount(8), so that not even a journal is replayed
 };
 
@@ -28,7 +28,7 @@ struct FoundSystems {
 /// or a stacked device, or a partition of a disk that is one as a whole. not_found if there is none of the types above.
 Result<FoundFileSystem> look_into(const std::string& device, const std::string& sys = "/sys");
 
-/// Every block device of this machine.
+/// Every block device of this machine that may hold a root: all that look_into() takes but vfat.
 FoundSystems find_systems(const std::string& sys = "/sys", const std::string& dev = "/dev");
 
 }  // namespace signet
