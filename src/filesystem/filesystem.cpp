@@ -7,6 +7,7 @@
 
 #include "base/size.h"
 #include "base/text.h"
+#include "disk/disk.h"
 #include "filesystem/makers.h"
 
 namespace signet {
@@ -57,6 +58,7 @@ Result<> make_filesystem(const FormatRequest& request) {
 
 Result<> format_partitions(const Plan& plan, Report& report) {
   for (const auto& planned : plan.disks) {
+    const Fd disk = TRY(open_planned(planned));
     for (const auto& partition : planned.partitions) {
       if (partition.format == FormatType::none) continue;
       report.log("{} {}: {}, {}, UUID {}", partition.device, partition.name, to_string(partition.format), format_size(partition.size),

@@ -50,7 +50,7 @@ void put_text(std::span<std::byte> block, std::size_t at, std::size_t size, std:
 
 std::string get_text(std::span<const std::byte> block, std::size_t at, std::size_t size) {
   const auto* text = reinterpret_cast<const char*>(block.data() + at);
-  return {text, ::strnlen(text, size)};
+  return printable({text, ::strnlen(text, size)});
 }
 
 // 64 hex digits as 32 bytes; anything else leaves zeros.
