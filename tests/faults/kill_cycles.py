@@ -1,9 +1,11 @@
 #!/usr/bin/python3
-"""A machine that is switched off at a random moment of its install, and on again: its disk comes first, the network second, and it must end installed by itself."""
+"""A machine that is switched off at a random moment of its install, and on again: its disk comes first, the network second, and it must end installed by itself.
+With `wipe = "blank"` the disk is empty before the install that is cut; with "signet" it has a system, which is installed again."""
 
 import random
 import re
 import signal
+import subprocess
 import time
 
 import pexpect
@@ -36,13 +38,24 @@ def measure(site, name):
         guest.expect(rb"\d partition ", 300, "the stage partition")
         first = time.monotonic() - guest.started
         await_login(guest)
-        return first, time.monotonic() - guest.started
+        last = time.monotonic() - guest.started
+        guest.log_in()
+        guest.send("poweroff")
+        guest.wait_off(90)
+        return first, last
 
 
-def cycle(site, name, moment):
-    """Switched off `moment` seconds after power on; the stage of that moment."""
-    lab.blank_disk(site.disk, "512M")
-    with site.start(log(f"{name}-cut")) as guest:
+def copy(disk, to):
+    subprocess.run(["cp", "--sparse=always", disk, to], check=True)
+
+
+def cycle(site, name, moment, installed=None):
+    """Switched off `moment` seconds after power on, with an empty disk or with a copy of `installed`, over which the network installs; the stage of that moment."""
+    if installed:
+        copy(installed, site.disk)
+    else:
+        lab.blank_disk(site.disk, "512M")
+    with site.start(log(f"{name}-cut"), network_first=bool(installed)) as guest:
         # Read on, or a full console stops the machine.
         deadline = guest.started + moment
         while (left := deadline - time.monotonic()) > 0:
@@ -79,11 +92,16 @@ def main():
                 name = f"kill-{firmware}-{rule}"
                 numbers = random.Random(f"{parsed.seed} {firmware} {rule}")
                 (work / name).mkdir()
-                with Site(work / name, firmware, wipe=rule) as site:
+                again = rule == "signet"
+                with Site(work / name, firmware, wipe=rule, append=["signet.install=always"] if again else []) as site:
                     first, last = measure(site, name)
+                    installed = None
+                    if again:
+                        installed = work / name / "installed.img"
+                        copy(site.disk, installed)
                     for number in range(parsed.count):
                         moment = numbers.uniform(first * 0.95, last * 1.02)
-                        stage, fault = cycle(site, f"{name}-{number}", moment)
+                        stage, fault = cycle(site, f"{name}-{number}", moment, installed)
                         stages[stage] = stages.get(stage, 0) + 1
                         done += 1
                         print(f"{'BAD' if fault else 'ok '} {firmware} {rule} {number + 1}: off after {moment:.1f} of {last:.1f} s, in {stage}{': ' + fault if fault else ''}", flush=True)
