@@ -7,7 +7,7 @@ import time
 
 from boottest import SHELL, TOP, check, check_equal, check_match, check_run, lab, log, net, run
 
-LEASE = rb"network +(\S+) has (\S+)[^\r\n]*"
+LEASE = rb"network +(\S+) has (\S+)[^\r\n]*[\r\n]"
 
 
 def start(network, name, cards, append="", extra=()):
@@ -192,9 +192,12 @@ def stranger(work):
         first = each.dnsmasq
         each.start_dnsmasq(None, ["--enable-ra", "--ra-param=up1,high,1,1800", "--dhcp-range=fd66::,ra-stateless", "--dhcp-option=option6:dns-server,[fd66::66]"], server=False, interface="up1")
         try:
-            with start(each, "stranger", net.card(each.tap(), boot=False)) as guest:
+            with start(each, "stranger", net.card(each.tap(), boot=False), "signet.on-failure=shell") as guest:
                 check_match(r"^10\.77\.0\.", lease_of(guest)[1], "with a stranger's router advertisements about, the lease is the DHCP server's")
                 profile_of(guest)
+                guest.expect(SHELL, 60, "the shell")
+                servers = guest.run("cat /etc/resolv.conf")[0]
+                check(f"nameserver {net.ADDRESS}" in servers and "fd66" not in servers, "and so are the name servers", servers)
         finally:
             net.end(first)
 

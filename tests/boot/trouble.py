@@ -158,6 +158,7 @@ def trusted_keys(network, work, disk):
     with start(network, "changed", disk, "signet.break=partition signet.install=always signet.sshd=keys/admin.pub", work / "trusting.img") as guest:
         guest.expect(rb"no SSH server: [^\r\n]*admin.pub: it is not the file that the signed manifest lists", 60, "the refusal of keys that have changed")
         guest.expect(rb"stopped before partition", 60, "the plan")
+    names_of_a_tree(network, tree, disk, work / "trusting.img", sign)
     old = {name: (tree / name).read_bytes() for name in ("manifest.toml", "manifest.toml.sig")}
     sign()
     media("--trust", f"{key}.pub", "--manifest", tree / "manifest.toml")
@@ -165,6 +166,35 @@ def trusted_keys(network, work, disk):
         (tree / name).write_bytes(text)
     refused("replayed", rb"its serial \d+ is older than \d+")
     print("ok: with a trusted key nothing is used but by the signed manifest, and no older one than the initrd's")
+
+
+def names_of_a_tree(network, tree, disk, initrd, sign):
+    """Who a node is comes from hosts/hosts only if that is signed, and nobody gets another host's profile from a DHCP server."""
+    other = "52:54:00:77:00:99"
+
+    def start_as_stranger(name, options=""):
+        card = net.card(network.tap(), mac=other, boot=False)
+        append = f"console=ttyS0 signet.break=partition signet.install=always signet.on-failure=poweroff {options}"
+        return lab.Guest(network.wrap(lab.qemu_command(disks=[disk], kernel=lab.OUT / "vmlinuz", initrd=initrd, append=append, memory=256, network=None, extra=card)), log(f"trouble-{name}"))
+
+    (tree / "hosts/node01.sh").unlink()
+    (tree / "hosts/hosts").write_text(f"node01 {other}\n")
+    with start_as_stranger("unsigned-names") as guest:
+        came = guest.expect([rb"stopped before partition", rb"FAILED: [^\r\n]*"], 60, "the look-up")
+        said = guest.log_bytes().decode(errors="replace")
+        check(came == 1 or "node01" not in said, "names of a hosts/hosts that is not signed are not used", said[-1500:])
+    sign()
+    with start_as_stranger("signed-names") as guest:
+        guest.expect(rb"stopped before partition", 60, "the plan")
+        guest.expect(SHELL, 60, "the breakpoint's shell")
+        check_run(guest, "cat /run/signet/identity", "names of a signed hosts/hosts are", has="node01")
+    (tree / "hosts/hosts").write_text(f"node01 {other}\n# more\n")
+    with start_as_stranger("changed-names") as guest:
+        guest.expect(rb"FAILED: [^\r\n]*hosts/hosts: it is not the file that the signed manifest lists", 60, "the refusal of names that have changed")
+        guest.wait_off(60)
+    check(True, "names that have changed are refused")
+    (tree / "hosts/hosts").unlink()
+    sign()
 
 
 def retries(network, disk):
