@@ -124,12 +124,13 @@ Result<> run_stages(Context& context) {
   return {};
 }
 
-// The last failure, and the first if that was another.
-Error with_first_cause(Error last, const Error& first, std::uint64_t attempts) {
+// The last failure, and the first if that was another, which is said as well: the last may only be its consequence.
+Error with_first_cause(Context& context, Error last, const Error& first) {
   if (last.message() == first.message()) return last;
+  const auto cause = std::format("The first of {} attempts failed for another reason: {}", context.attempt + 1, first.message());
+  context.report.log("{}", cause);
   auto advice = last.advice().empty() ? first.advice() : last.advice();
-  return Error(last.kind(), std::format("{}\nThe first of {} attempts failed for another reason: {}", last.message(), attempts, first.message()))
-      .advise(std::move(advice));
+  return Error(last.kind(), last.message() + "\n" + cause).advise(std::move(advice));
 }
 
 // signet.retries=N: so many times more from the start, a little later each time. What is wrong for good fails as fast again.
@@ -138,7 +139,7 @@ Result<> run_with_retries(Context& context) {
   context.retries = said ? parse_unsigned(said->value).value_or(0) : 0;
   // A try after the agent was killed: until it knows its profile, the one of before decides what follows a failure.
   if (const auto action = kept_action(context); action && first_attempt() > 0) context.profile.finish.on_failure = *action;
-  std::optional<Error> first;  // the cause that counts; what fails later may only be a consequence
+  std::optional<Error> first;
   for (context.attempt = first_attempt();; ++context.attempt) {
     if (context.settings.from.empty()) forget_earlier_attempt(context);
     keep_on_failure(context);
@@ -147,7 +148,7 @@ Result<> run_with_retries(Context& context) {
     if (ran) return ran;
     if (!first) first = ran.error();
     if (context.attempt >= context.retries || !on_node() || context.stopped_by != 0)
-      return std::unexpected(with_first_cause(std::move(ran).error(), *first, context.attempt + 1));
+      return std::unexpected(with_first_cause(context, std::move(ran).error(), *first));
     const auto pause = std::chrono::seconds(std::min<std::uint64_t>(5 * (context.attempt + 1), 60));
     context.report.log("trying again in {} s ({} of {} retries)", pause.count(), context.attempt + 1, context.retries);
     unmount_target(context);
