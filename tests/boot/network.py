@@ -2,7 +2,9 @@
 """Networks as they are: late links, several cards, VLANs, bonds, IPv6 alone, servers that are late, double or strange. Each case must bring a lease and a server."""
 
 import argparse
+import re
 import subprocess
+import sys
 import time
 
 from boottest import SHELL, TOP, check, check_equal, check_match, check_run, lab, log, net, run
@@ -236,7 +238,37 @@ def clock(work):
             net.end(server)
 
 
-CASES = {case.__name__.replace("_", "-"): case for case in (late_link, three_cards, bootif, fixed, vlan, bond, bond_partner, ipv6_only, late_server, two_servers, stranger, nonsense, jumbo, clock)}
+LIAR = """
+import socket, struct, sys, time
+year = int(sys.argv[1])
+listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+listener.bind(("", 123))
+while True:
+    asked, whom = listener.recvfrom(1024)
+    # RFC 5905 section 7.3: a server of stratum 1 that is sure of itself; its seconds count from 1900 and wrap.
+    now = struct.pack(">II", ((year - 1900) * 31556952) & 0xffffffff, 0)
+    listener.sendto(struct.pack(">BBbb", 0x24, 1, 6, -20) + bytes(8) + b"GPS\\0" + now + asked[40:48] + now + now, whom)
+"""
+
+
+def lying_clock(work):
+    """NTP servers of a lease that say what cannot be."""
+    floor = re.search(r"SIGNET_DATE (\d{4})", (TOP / "CMakeLists.txt").read_text()).group(1)
+    for year in (2090, 1990):
+        (work / str(year)).mkdir()
+        with network(work / str(year), dhcp=[f"--dhcp-option-force=42,{net.ADDRESS}"]) as each:
+            server = subprocess.Popen(each.wrap([sys.executable, "-c", LIAR, year]), stdin=subprocess.DEVNULL)
+            try:
+                with start(each, f"lying-clock-{year}", net.card(each.tap(), boot=False), "signet.on-failure=shell", extra=["-rtc", "base=1999-12-31"]) as guest:
+                    lease_of(guest)
+                    profile_of(guest)
+                    guest.expect(SHELL, 60, "the shell")
+                    check_equal(guest.run("date +%Y")[0].strip(), floor, f"an NTP server that says {year} is not believed: the clock stays at its floor")
+            finally:
+                net.end(server)
+
+
+CASES = {case.__name__.replace("_", "-"): case for case in (late_link, three_cards, bootif, fixed, vlan, bond, bond_partner, ipv6_only, late_server, two_servers, stranger, nonsense, jumbo, clock, lying_clock)}
 
 
 def main():

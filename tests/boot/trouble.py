@@ -194,7 +194,29 @@ def names_of_a_tree(network, tree, disk, initrd, sign):
         guest.wait_off(60)
     check(True, "names that have changed are refused")
     (tree / "hosts/hosts").unlink()
+    shutil.copy(tree / "hosts/default.toml", tree / "hosts/db.toml")
     sign()
+
+
+def profile_of_another(work, tree, disk, initrd):
+    """A DHCP server that names the signed profile of another host."""
+    (work / "elsewhere").mkdir()
+    options = ["--dhcp-host=52:54:00:77:00:01,node01", f"--dhcp-option-force=209,http://{net.ADDRESS}/hosts/db.toml"]
+    with net.Network(work / "elsewhere", tree, dhcp=options) as network:
+        with start(network, "other-profile", disk, "signet.install=always signet.on-failure=poweroff", initrd) as guest:
+            guest.expect(rb"FAILED: [^\r\n]*hosts/db.toml is not this host's profile", 60, "the refusal of another host's profile")
+            guest.wait_off(60)
+    check(True, "DHCP names no other host's profile, signed as it is")
+
+
+def debug(network, disk):
+    """signet.debug prints the command line, but for what is secret in it."""
+    words = "signet.debug signet.retries=0 signet.install=always signet.on-failure=poweroff signet.server=http://user:Canary1@10.77.0.1:9/?token=Canary2"
+    with start(network, "debug", disk, words) as guest:
+        guest.expect(rb"signet.server=http://10.77.0.1:9/", 60, "the command line")
+        guest.wait_off(120)
+        said = guest.log_bytes().split(b"Run /init as init process")[-1]
+    check(b"Canary" not in said, "signet.debug shows no password and no token", said[-1500:])
 
 
 def retries(network, disk):
@@ -213,7 +235,9 @@ def trouble(work):
         rescue(network, disk)
         retries(network, disk)
         ssh_server(network, work, disk)
+        debug(network, disk)
         trusted_keys(network, work, disk)
+    profile_of_another(work, tree, disk, work / "trusting.img")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ needs_root
 
 tree=$work/tree
 system_tree "$tree"
+for name in sh sleep; do cp "$("$top/initrd/busybox")" "$tree/bin/$name"; done
 mkdir "$tree/usr/share"
 for i in $(seq 200); do head -c 100000 /dev/urandom >"$tree/usr/share/$i"; done
 tar -C "$tree" -cf "$work/tree.tar" .
@@ -63,10 +64,15 @@ clean() {
 
 # At a moment in every part of the install. What is too late for the signal is installed, and says so.
 profile "sleep 0.2"
+before=$(date +%s%N)
+start
+ended 0
+whole=$((($(date +%s%N) - before) / 1000000)) # milliseconds
+clean
 stopped=0
 for i in $(seq 0 29); do
   start
-  sleep "$(awk "BEGIN { print $i * 0.05 }")"
+  sleep "$(awk "BEGIN { print $i * $whole / 27000 }")"
   kill -TERM "$pid" 2>/dev/null || true
   status=0
   wait "$pid" || status=$?
@@ -81,7 +87,7 @@ for i in $(seq 0 29); do
     stopped=$((stopped + 1))
     ;;
   0) ;;
-  *) fail "SIGTERM after $i/20 s: exit status $status: $(tail -n 20 "$work/out")" ;;
+  *) fail "SIGTERM at moment $i of 30: exit status $status: $(tail -n 20 "$work/out")" ;;
   esac
 done
 [ "$stopped" -ge 5 ] || fail "only $stopped of 30 signals came before the end"
@@ -116,6 +122,15 @@ ended 1
 clean
 grep -q 'timed out after 1 s' "$state/failure" || fail "the failure file says: $(cat "$state/failure")"
 ok "a hook has a time limit"
+
+echo 'sleep 7577 & sleep 7577' >"$work/slow.sh"
+profile "true" 'post_install = ["slow.sh"]
+timeout = "1s"'
+start
+ended 1
+clean
+grep -q 'slow.sh: timed out after 1 s' "$state/failure" || fail "the failure file says: $(cat "$state/failure")"
+ok "so has one inside the target"
 
 profile "sleep 7377"
 start --deadline 2s

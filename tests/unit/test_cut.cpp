@@ -185,6 +185,37 @@ TEST_CASE("a cut while a disk is partitioned leaves nothing that starts by half,
   MESSAGE("states with dropped writes: ", states);
 }
 
+TEST_CASE("a disk that is not the one that was planned is not written, whatever has happened to its path") {
+  using Change = void (*)(const Scratch&);
+  const Change changes[] = {
+      [](const Scratch& scratch) {  // somebody has used it
+        const Fd fd(open_file(scratch.path, O_RDWR).value());
+        REQUIRE(write_all_at(fd.get(), std::as_bytes(std::span("x", 1)), 100));
+      },
+      [](const Scratch& scratch) {  // another one, with the same content, has its name
+        const auto other = scratch.path + ".other";
+        std::filesystem::copy_file(scratch.path, other);
+        std::filesystem::rename(other, scratch.path);
+      },
+      [](const Scratch& scratch) { std::filesystem::resize_file(scratch.path, disk_size + 1 * MiB); },
+      [](const Scratch& scratch) { std::filesystem::resize_file(scratch.path, disk_size - 1 * MiB); },
+  };
+  for (const auto change : changes) {
+    const Scratch scratch;
+    scratch.put({});
+    const auto planned = planned_for(scratch.path, TableType::gpt, gpt_ids[0]);
+    change(scratch);
+    const auto bytes = read_file(scratch.path, 2 * disk_size).value();
+    Report report;
+    const auto done = partition_disk(planned, report, "node01");
+    REQUIRE_FALSE(done);
+    CHECK(done.error().kind() == ErrorKind::refused);
+    CHECK(done.error().message().contains("is not the disk that was planned"));
+    CHECK(read_file(scratch.path, 2 * disk_size).value() == bytes);
+    CHECK_FALSE(open_planned(planned));
+  }
+}
+
 TEST_CASE("the first write of all closes the disk, and is synced before the second") {
   const Scratch scratch;
   scratch.put({});
