@@ -187,11 +187,7 @@ TEST_CASE("a cut while a disk is partitioned leaves nothing that starts by half,
 
 TEST_CASE("a disk that is not the one that was planned is not written, whatever has happened to its path") {
   using Change = void (*)(const Scratch&);
-  const Change changes[] = {
-      [](const Scratch& scratch) {  // somebody has used it
-        const Fd fd(open_file(scratch.path, O_RDWR).value());
-        REQUIRE(write_all_at(fd.get(), std::as_bytes(std::span("x", 1)), 100));
-      },
+  const Change others[] = {
       [](const Scratch& scratch) {  // another one, with the same content, has its name
         const auto other = scratch.path + ".other";
         std::filesystem::copy_file(scratch.path, other);
@@ -200,6 +196,12 @@ TEST_CASE("a disk that is not the one that was planned is not written, whatever 
       [](const Scratch& scratch) { std::filesystem::resize_file(scratch.path, disk_size + 1 * MiB); },
       [](const Scratch& scratch) { std::filesystem::resize_file(scratch.path, disk_size - 1 * MiB); },
   };
+  const Change used = [](const Scratch& scratch) {
+    const Fd fd(open_file(scratch.path, O_RDWR).value());
+    REQUIRE(write_all_at(fd.get(), std::as_bytes(std::span("x", 1)), 100));
+  };
+  std::vector<Change> changes(std::begin(others), std::end(others));
+  changes.push_back(used);
   for (const auto change : changes) {
     const Scratch scratch;
     scratch.put({});
@@ -212,7 +214,8 @@ TEST_CASE("a disk that is not the one that was planned is not written, whatever 
     CHECK(done.error().kind() == ErrorKind::refused);
     CHECK(done.error().message().contains("is not the disk that was planned"));
     CHECK(read_file(scratch.path, 2 * disk_size).value() == bytes);
-    CHECK_FALSE(open_planned(planned));
+    // What is on it is what an install changes: later stages ask for the same disk only.
+    CHECK(open_planned(planned).has_value() == (change == used));
   }
 }
 
