@@ -63,11 +63,11 @@ class Site:
         text = PROFILE.format(top=top, query=image_query, sha256=self.sha256, wipe=self.wipe, first=FIRST[self.firmware])
         (self.tree / "hosts/default.toml").write_text(text + more)
 
-    def start(self, log, bad_sectors=(), network_first=False, memory=256, sector_size=512, extra=()):
-        """The machine, switched on. Writes to `bad_sectors` (of 512 bytes) fail with EIO."""
+    def start(self, log, bad_sectors=(), bad_access="write", network_first=False, memory=256, sector_size=512, extra=()):
+        """The machine, switched on. Reads from or writes to `bad_sectors` (of 512 bytes) fail with EIO."""
         file = {"driver": "file", "filename": str(self.disk), "cache": {"no-flush": True}}
         if bad_sectors:
-            rules = [{"event": "none", "iotype": "write", "errno": 5, "sector": sector, "once": False} for sector in bad_sectors]
+            rules = [{"event": "none", "iotype": bad_access, "errno": 5, "sector": sector, "once": False} for sector in bad_sectors]
             file = {"driver": "blkdebug", "image": file, "inject-error": rules}
         disk = ["-blockdev", json.dumps({"driver": "raw", "node-name": "disk0", "file": file})]
         disk += ["-device", f"virtio-blk-pci,drive=disk0,logical_block_size={sector_size},physical_block_size={sector_size},bootindex={200 if network_first else 1}"]

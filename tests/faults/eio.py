@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Disks that fail to write, at places of the installed system: the install fails before the disk can be started, the machine comes back to the network by
-itself, and on a disk that works the same machine installs to its end. blkdebug answers the writes of eight sectors with EIO."""
+"""Disks that fail to write, at places of the installed system, and to read, there and where a plan looks: the install fails before the disk can be started,
+the machine comes back to the network by itself, and on a disk that works (every fifth time) it installs to its end. blkdebug answers with EIO."""
 
 import argparse
 import pathlib
@@ -14,6 +14,7 @@ from machine import FIRMWARE, ROOT_START, Site  # noqa: E402
 
 LEASE = rb"\d network +\S+ has "
 SECTORS = 8
+DISK = 512 << 20
 
 
 def written_sectors(disk, start):
@@ -37,11 +38,17 @@ def install(site, name):
         guest.expect(rb"login: ", 200, "the installed system")
 
 
-def try_places(site, number, sectors):
+def looked_at(firmware):
+    """The sectors that are read before anything is written: both ends of the disk, the mark, the first of the root file system."""
+    end = DISK // 512
+    return [*range(0, 2048, 64), *range(end - 2048, end, 64), end - 1, 2040, ROOT_START[firmware] * 2048]
+
+
+def try_places(site, number, access, sectors):
     """An install on bad sectors; what came of it."""
-    lab.blank_disk(site.disk, "512M")
+    lab.blank_disk(site.disk, str(DISK))
     name = f"eio-{site.firmware}-{number}"
-    with site.start(log(name), bad_sectors=sectors) as guest:
+    with site.start(log(name), bad_sectors=sectors, bad_access=access) as guest:
         guest.expect(LEASE, 200, "a lease")
         failed = guest.expect([rb"installed; next: reboot", rb"FAILED: [^\r\n]*"], 400, "the end of the install") == 1
         if not failed:
@@ -51,7 +58,8 @@ def try_places(site, number, sectors):
         # on_failure = reboot: the disk comes first, and gives control back.
         again = guest.expect([LEASE, rb"login: ", rb"grub>", rb"error: [^\r\n]*"], 200, "the network, after the machine restarted by itself")
         require(again == 0, "a disk whose install failed is started", guest.match.group(0))
-    install(site, f"{name}-again")
+    if number % 5 == 0:
+        install(site, f"{name}-again")
     return said
 
 
@@ -64,10 +72,11 @@ def body(arguments, firmware):
             chance = random.Random(f"{arguments.seed} {firmware}")
             failed = complete = 0
             for number in range(arguments.count):
-                sectors = sorted(chance.sample(candidates, SECTORS))
-                result = try_places(site, number, sectors)
+                access = "read" if number % 4 == 3 else "write"
+                sectors = sorted(chance.sample(candidates if access == "write" or number % 8 == 7 else looked_at(firmware), SECTORS))
+                result = try_places(site, number, access, sectors)
                 failed, complete = failed + (result != "complete"), complete + (result == "complete")
-                print(f"{firmware} {number}: sectors {sectors}: {result}", flush=True)
+                print(f"{firmware} {number}: {access} sectors {sectors}: {result}", flush=True)
             print(
                 f"figures: eio firmware={firmware} seed={arguments.seed} places={arguments.count} failed_and_netbooted={failed} complete={complete} half=0"
                 f" seconds={time.monotonic() - started:.0f}",
