@@ -42,7 +42,7 @@ class Variables {
   Result<> write(const std::string& name, std::span<const unsigned char> value) const {
     std::string text = {static_cast<char>(attributes), 0, 0, 0};
     text.append(value.begin(), value.end());
-    // efivarfs makes what it does not know immutable, so that nobody removes it by mistake.
+    // efivarfs marks variables that it does not know as immutable, to protect them from accidental removal.
     if (const auto there = open_file(path_of(name), O_RDONLY)) {
       int flags = 0;
       if (::ioctl(there->get(), FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_IMMUTABLE_FL) != 0) {

@@ -34,7 +34,8 @@ bool ring(int bell) {
 
 }  // namespace
 
-// The order of all of it is sequentially consistent: each side first says that it sleeps and then looks once more, so one of the two sees the other.
+// All accesses are sequentially consistent: each side sets its "sleeps" flag and then checks the ring again, so at least one of the two notices the
+// other.
 struct Ring::Shared {
   std::atomic<std::uint64_t> put, taken;  // bytes since the beginning
   std::atomic<std::uint32_t> reader_sleeps, writer_sleeps;

@@ -26,12 +26,12 @@ class Ring {
   int fd() const { return fd_.get(); }
   std::size_t size() const { return bytes_; }
 
-  /// The writer's: all of `bytes`, waiting for room. Writes a byte to `bell` if the reader sleeps, and once a second while there is no room; false
-  /// once nobody can hear it.
+  /// For the writer: puts all of `bytes`, waiting for room. Writes a byte to `bell` if the reader sleeps, and once a second while the ring is full;
+  /// false if the bell cannot be written to.
   bool put(std::span<const std::byte> bytes, int bell);
 
-  /// The reader's: what there is now, at most buffer.size() bytes; 0 if there is nothing. The writer is not trusted: an error of kind invalid if what
-  /// it says cannot be.
+  /// For the reader: takes what is there now, at most buffer.size() bytes; 0 if the ring is empty. The writer is not trusted: an error of kind
+  /// invalid if its count of bytes is impossible.
   Result<std::size_t> take(std::span<std::byte> buffer);
   /// Before the reader sleeps: asks the writer to ring its bell. Then take() once more, for what came in between.
   void ask();

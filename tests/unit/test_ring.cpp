@@ -105,6 +105,8 @@ TEST_CASE("who puts into a ring that nobody hears any more is told") {
   REQUIRE(writer);
   reader->ask();
   CHECK_FALSE(writer->put(noise(1, 1), -1));
+  // Nor does a full ring keep it waiting for ever.
+  CHECK_FALSE(writer->put(noise(2 * smallest, 1), -1));
 }
 
 TEST_CASE("a writer's lie about what it has put is an error, and no byte outside of the ring is read") {
