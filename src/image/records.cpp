@@ -232,6 +232,7 @@ Result<std::optional<Member>> RecordReader::next_member() {
     const auto message = unpacker.text(length);
     const auto advice = unpacker.rest();
     if (!unpacker.complete() || message.size() > limit::text || advice.size() > limit::text) return broken("an error that is too long");
+    if (message.empty()) return broken("an error without a text");
     // The decoder judges what it reads and nothing else.
     if (kind != static_cast<std::uint8_t>(ErrorKind::invalid) && kind != static_cast<std::uint8_t>(ErrorKind::unsupported))
       return broken("an error of an unknown kind");

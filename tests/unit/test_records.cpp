@@ -119,6 +119,11 @@ TEST_CASE("the decoder's error arrives bounded and printable, and only as an err
     writer.error(Error(ErrorKind::verification, "wrong"));
   }));
   CHECK(claimed.error().message().contains("an error of an unknown kind"));
+  const auto silent = read_all(bytes_of([](RecordWriter& writer) {
+    writer.hello(true);
+    writer.error(Error(ErrorKind::invalid, ""));
+  }));
+  CHECK(silent.error().message().contains("an error without a text"));
 }
 
 TEST_CASE("what no decoder may say is refused") {
